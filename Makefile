@@ -1,0 +1,52 @@
+# Everything sets up .venv by itself. `make` alone says what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TYPINGS := $(VENV)/typings
+STUBS := micropython-esp32-stubs==1.29.0.post1
+
+.PHONY: help setup run test lint bench format clean
+help:
+	@echo "make run     the demo: hold the button, speak, get the recording (out/demo)"
+	@echo "make test    all tests"
+	@echo "make lint    ruff, and mypy over host tools and firmware"
+	@echo "make bench   measurements (out/bench.json)"
+	@echo "make clean   remove .venv and out"
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Lunette needs Python 3.10 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Setting up $(VENV) (once, about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(TYPINGS): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-user --upgrade --target $@ $(STUBS)
+	@touch $@
+
+run: $(READY)
+	@$(BIN)/lunette demo --out out/demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY) $(TYPINGS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --config-file firmware.mypy.ini
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	@$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,90 @@
+"""Samples and bytes: copying, narrowing, and how loud it is.
+
+``pcm`` buffers are int16 in the machine's order, counted in samples.
+"""
+
+import micropython
+
+
+@micropython.viper
+def copy(dst: ptr8, dst_off: int, src: ptr8, src_off: int, n: int):
+    """``dst[dst_off:][:n] = src[src_off:][:n]`` (bytes) without the slices, which allocate.
+
+    Within one buffer, only towards lower offsets.
+    """
+    i = 0
+    while i < n:
+        dst[dst_off + i] = src[src_off + i]
+        i += 1
+
+
+@micropython.viper
+def i2s32_to_16(src: ptr16, dst: ptr16, n: int):
+    """The upper 16 bits of each of ``n`` little-endian 32-bit samples. ``dst`` may be ``src``."""
+    i = 0
+    while i < n:
+        dst[i] = src[i + i + 1]
+        i += 1
+
+
+@micropython.viper
+def peak(pcm: ptr16, n: int) -> int:
+    """Largest magnitude of ``n`` samples, 0..32767; that of -32768 counts as 32767."""
+    top = 0
+    i = 0
+    while i < n:
+        sample = pcm[i]
+        if sample >= 32768:
+            sample = 65536 - sample
+        if sample > top:
+            top = sample
+        i += 1
+    if top > 32767:
+        top = 32767
+    return top
+
+
+@micropython.viper
+def mean_square(pcm: ptr16, n: int) -> int:
+    """Mean of the squares of ``n`` samples, rounded down, at most 2**30-1. ``n`` is 0..16384.
+
+    A square has up to 31 bits, so their sum is kept in two words of 15 bits and up: exact, and within
+    31 bits for 16384 samples. 2**30 (nothing but -32768) is cut, it would be a heap object.
+    """
+    if n <= 0:
+        return 0
+    high = 0
+    low = 0
+    i = 0
+    while i < n:
+        sample = pcm[i]
+        if sample >= 32768:
+            sample = 65536 - sample
+        sample *= sample
+        high += sample >> 15
+        low += sample & 32767
+        i += 1
+    mean = ((high // n) << 15) + ((((high % n) << 15) + low) // n)
+    if mean > 0x3FFFFFFF:
+        mean = 0x3FFFFFFF
+    return mean
+
+
+@micropython.viper
+def _root(x: int) -> int:
+    # Bit by bit; 1 << 28 is the highest power of four below 2**30.
+    root = 0
+    bit = 0x10000000
+    while bit:
+        if x >= root + bit:
+            x -= root + bit
+            root = (root >> 1) + bit
+        else:
+            root >>= 1
+        bit >>= 2
+    return root
+
+
+def rms(pcm, n):
+    """Root mean square of ``n`` samples (0..16384), rounded down, 0..32767: for a level meter."""
+    return _root(mean_square(pcm, n))

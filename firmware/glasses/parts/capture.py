@@ -1,0 +1,48 @@
+"""What every capturing part has in common: the light is on before the first sample and goes out
+after the last. This is the one place that makes it so; microphone and camera inherit it."""
+
+
+class CapturePart:
+    """`light` is a Led or None (a board without one says so in its data)."""
+
+    def __init__(self, light):
+        self._light = light
+        self._capturing = False
+        self.starts = 0
+
+    @property
+    def capturing(self):
+        return self._capturing
+
+    def _begin(self):
+        """Start capturing. Raises OSError if the hardware does not."""
+        raise NotImplementedError
+
+    def _finish(self):
+        """Stop capturing."""
+        raise NotImplementedError
+
+    def start(self):
+        """Light on, then capture. A second start is an error (RuntimeError)."""
+        if self._capturing:
+            raise RuntimeError("already capturing")
+        if self._light is not None:
+            self._light.hold()
+        self._capturing = True
+        try:
+            self._begin()
+        except BaseException:
+            self.stop()
+            raise
+        self.starts += 1
+
+    def stop(self):
+        """Capture ends, then the light goes out. Harmless when not capturing."""
+        if not self._capturing:
+            return
+        try:
+            self._finish()
+        finally:
+            self._capturing = False
+            if self._light is not None:
+                self._light.unhold()

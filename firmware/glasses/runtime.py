@@ -1,0 +1,257 @@
+"""The runtime: assembles a board into running glasses and keeps their tasks alive."""
+
+import asyncio
+import gc
+import sys
+import time
+
+from glasses import protocol
+from glasses.board import Parts
+from glasses.bus import Bus
+from glasses.commands import Commands
+from glasses.fingers import Fingers
+from glasses.journal import Journal
+from glasses.link import Link
+from glasses.log import Log
+from glasses.power import Power
+from glasses.settings import Settings
+from glasses.voice import Voice
+
+VERSION = "0.1.0"
+_TICK_MS = 5
+
+
+def _next_boot():
+    """Count starts of the glasses, so that recordings of different starts differ.
+
+    The count lives in RTC memory, which survives sleep, and in a file for when it does not.
+    """
+    import machine
+
+    rtc = machine.RTC()
+    memory = rtc.memory()
+    if len(memory) >= 4 and memory[:2] == b"LU":
+        boot = (memory[2] | memory[3] << 8) + 1
+    else:
+        try:
+            with open("boot.count") as file:
+                boot = int(file.read()) + 256  # room for the starts that only RTC memory counted
+        except (OSError, ValueError):
+            boot = 0
+    boot &= 0x3FFF
+    if len(memory) < 4 or memory[:2] != b"LU" or not boot & 0xFF:
+        import os
+
+        try:
+            with open("boot.count.new", "w") as file:
+                file.write(str(boot))
+            os.rename("boot.count.new", "boot.count")
+        except OSError:  # a full file system must not keep the glasses from starting
+            pass
+    rtc.memory(b"LU" + bytes((boot & 0xFF, boot >> 8)) + memory[4:])
+    return boot
+
+
+async def _once():
+    await asyncio.sleep_ms(0)
+
+
+class Glasses:
+    """Running glasses, made from board data (a module like ``boards/virtual/board.py``)."""
+
+    def __init__(self, board):
+        self.board = board
+        self.settings = Settings()
+        self.log = Log(self.settings.log_level)
+        for problem in self.settings.problems:
+            self.log.warning("settings", problem)
+        self.boot = _next_boot()
+        self.bus = Bus()
+        self.power = Power(self.log)
+        self.journal = Journal(board.JOURNAL_KB * 1024, self.boot)
+        self.fingers = Fingers(self.bus, self.settings)
+        self.parts = Parts(board, self.fingers)
+        for problem in self.parts.problems:
+            self.log.error("board", problem)
+        self.commands = Commands(self)
+        self.link = Link(
+            self.journal, self.bus, self.log, self.settings, self._hello, self.commands.handle
+        )
+        self.voice = Voice(
+            self.parts.microphone,
+            self.journal,
+            self.bus,
+            self.power,
+            self.log,
+            self.link.kick,
+            self.settings.probe_heap,
+        )
+        self.fingers.watch(self.parts.buttons)
+        self.bus.now("connected", self._on_connected)
+        self.bus.now("disconnected", self._on_disconnected)
+        self._services = {
+            "fingers": self.fingers.run,
+            "voice": self.voice.run,
+            "link": self.link.run,
+            "hooks": self.bus.run,
+        }
+        self._tasks = {}
+        self._dead = []
+        self._timer = None
+        self._started = time.ticks_ms()
+        self._heap_start = 0
+        self._heap_peak = 0
+        self.running = False
+
+    def on(self, name):
+        """Decorator: have the function called with an Event for each event of that name."""
+
+        def subscribe(hook):
+            self.bus.on(name, hook)
+            return hook
+
+        return subscribe
+
+    def note(self, text):
+        """Journal an event for the host, such as a bookmark."""
+        body = protocol.dumps(text)
+        recording = self.journal.open("event", {"t": time.ticks_ms()})
+        self.journal.write(recording, body)
+        self.journal.close(recording)
+        self.link.kick()
+
+    def _on_connected(self, name, t, value):
+        self.power.hold("connected", "link")
+
+    def _on_disconnected(self, name, t, value):
+        self.power.release("link")
+
+    def _hello(self):
+        return {
+            "version": protocol.VERSION,
+            "firmware": VERSION,
+            "name": self.settings.name,
+            "board": self.board.NAME,
+            "boot": self.boot,
+            "recordings": len(self.journal.recordings),
+        }
+
+    async def blink(self, times):
+        for _ in range(times):
+            self.parts.light.on()
+            await asyncio.sleep_ms(120)
+            self.parts.light.off()
+            await asyncio.sleep_ms(120)
+
+    # --- running ------------------------------------------------------------------------------
+
+    async def _serve(self, name):
+        try:
+            await self._services[name]()
+        except KeyboardInterrupt:
+            self._dead.append(name)  # Ctrl-C happened to fall into this task
+            raise
+        except Exception as error:
+            sys.print_exception(error)
+            self.log.error("runtime", "%s failed: %s" % (name, type(error).__name__))
+            self._dead.append(name)
+
+    def _revive(self):
+        while self._dead:
+            name = self._dead.pop()
+            self._tasks[name] = asyncio.create_task(self._serve(name))
+
+    async def main(self):
+        """The whole runtime as one coroutine; never returns."""
+        if not self.running:
+            self.running = True
+            # Radio first: it needs memory outside the Python heap before that has grown.
+            self.link.start()
+            self._dead = list(self._services)
+            gc.collect()
+            self._heap_start = gc.mem_alloc()
+            self.log.info("runtime", "%s on %s, start %d" % (self.settings.name, self.board.NAME, self.boot))
+        while True:
+            self._revive()
+            self._heap_peak = max(self._heap_peak, gc.mem_alloc())
+            self.power.account()
+            await asyncio.sleep_ms(500)
+
+    def run(self):
+        """Run until Ctrl-C, which gives the prompt while the glasses go on working."""
+        self._stop_timer()
+        try:
+            asyncio.run(self.main())
+        except KeyboardInterrupt:
+            self._background()
+            print("The glasses go on in the background. glasses.run() follows them again, Ctrl-D restarts.")
+
+    def _background(self):
+        # The prompt waits in the interpreter's own loop, which runs scheduled callbacks: a timer
+        # keeps asyncio going from there.
+        import machine
+
+        self._dead.append("main")
+        self._services["main"] = self.main
+        self._revive()
+        self._timer = machine.Timer(0, mode=machine.Timer.PERIODIC, period=_TICK_MS, callback=self._tick)
+
+    def _tick(self, timer):
+        # Runs every task that is due and comes back.
+        try:
+            asyncio.get_event_loop().run_until_complete(asyncio.create_task(_once()))
+        except Exception as error:
+            self._stop_timer()
+            sys.print_exception(error)
+
+    def _stop_timer(self):
+        if self._timer is not None:
+            self._timer.deinit()
+            self._timer = None
+            task = self._tasks.pop("main", None)
+            if task is not None:
+                task.cancel()
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def counters(self):
+        """Every counter of the firmware by name."""
+        counts = {}
+        for part in (self.journal, self.link, self.voice, self.bus, self.fingers):
+            counts.update(part.counters())
+        return counts
+
+    def heap(self):
+        """Heap bytes: at the start, now, the peak, and per coded frame (needs `probe_heap`)."""
+        frames = self.voice.probed_frames
+        return {
+            "start": self._heap_start,
+            "end": gc.mem_alloc(),
+            "peak": max(self._heap_peak, gc.mem_alloc()),
+            "bytes_per_frame": self.voice.probed_bytes / frames if frames else None,
+        }
+
+    def status(self):
+        """What the glasses are doing, as a dict of JSON values."""
+        battery = self.parts.battery
+        return {
+            "name": self.settings.name,
+            "firmware": VERSION,
+            "board": self.board.NAME,
+            "boot": self.boot,
+            "running": self.running,
+            "up_s": time.ticks_diff(time.ticks_ms(), self._started) // 1000,
+            "state": self.power.state,
+            "connected": self.link.connected,
+            "mtu": self.link.mtu,
+            "capturing": self.voice.capturing,
+            "level": self.voice.level,
+            "battery_v": round(battery.volts(), 2) if battery else None,
+            "battery_percent": battery.percent() if battery else None,
+            "parts": self.parts.names(),
+            "recordings": len(self.journal.recordings),
+            "journal_free": self.journal.free,
+            "states": self.power.seconds(),
+            "counters": self.counters(),
+            "heap": self.heap(),
+        }

@@ -1,0 +1,101 @@
+"""Settings: declared here once, validated, kept in /settings.json.
+
+The file is replaced by write-new, then rename, so a power cut leaves the old or the new one.
+"""
+
+import json
+import os
+
+PATH = "settings.json"
+
+# name: (default, kind, lowest, highest) for numbers; (default, kind, choices) for words.
+DECLARED = {
+    "name": ("Lunette", "text", 1, 20),
+    "security": ("open", "choice", ("open",)),
+    "mtu": (512, "int", 23, 527),
+    "hold_ms": (300, "int", 150, 1000),
+    "gap_ms": (250, "int", 100, 800),
+    "debounce_ms": (8, "int", 1, 50),
+    "adv_ms": (100, "int", 20, 5000),
+    "log_level": ("info", "choice", ("debug", "info", "warning", "error")),
+    "probe_heap": (False, "bool"),
+}  # type: dict[str, tuple]
+
+
+class SettingsError(ValueError):
+    """A name or value that is not allowed; the message says what is."""
+
+
+def check(name, value):
+    """`value` if it is allowed for `name`. Raises SettingsError."""
+    if not isinstance(name, str) or name not in DECLARED:
+        raise SettingsError("no setting %s; there are: %s" % (name, ", ".join(sorted(DECLARED))))
+    rule = DECLARED[name]
+    kind = rule[1]
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise SettingsError("%s must be true or false" % name)
+    elif kind == "int":
+        if isinstance(value, bool) or not isinstance(value, int) or not rule[2] <= value <= rule[3]:
+            raise SettingsError("%s must be a whole number from %d to %d" % (name, rule[2], rule[3]))
+    elif kind == "text":
+        if not isinstance(value, str) or not rule[2] <= len(value.encode()) <= rule[3]:
+            raise SettingsError("%s must be text of %d to %d bytes" % (name, rule[2], rule[3]))
+    elif value not in rule[2]:
+        raise SettingsError("%s must be one of: %s" % (name, ", ".join(rule[2])))
+    return value
+
+
+class Settings:
+    """`settings.hold_ms` reads; `settings.set("hold_ms", 400)` validates and saves."""
+
+    def __init__(self, path=PATH):
+        self._path = path
+        self.problems = []  # what was wrong with the file
+        self._values = {}
+        for name in DECLARED:
+            self._values[name] = DECLARED[name][0]
+        try:
+            with open(path) as file:
+                stored = json.load(file)
+            if not isinstance(stored, dict):
+                raise ValueError("not an object")
+        except OSError:
+            stored = {}
+        except (ValueError, RuntimeError) as error:  # RuntimeError: nested too deep
+            self.problems.append("%s is not readable, defaults are used: %s" % (path, error))
+            stored = {}
+        for name in stored:
+            try:
+                self._values[name] = check(name, stored[name])
+            except ValueError as error:
+                self.problems.append(str(error))
+
+    def __getattr__(self, name):
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def all(self):
+        return dict(self._values)
+
+    def set(self, name, value):
+        """Change one setting and save. Must not run while the microphone does: it writes flash."""
+        value = check(name, value)
+        before = self._values[name]
+        self._values[name] = value
+        try:
+            self.save()
+        except OSError:
+            self._values[name] = before
+            raise
+
+    def save(self):
+        changed = {}
+        for name in DECLARED:
+            if self._values[name] != DECLARED[name][0]:
+                changed[name] = self._values[name]
+        with open(self._path + ".new", "w") as file:
+            json.dump(changed, file)
+        os.rename(self._path + ".new", self._path)

@@ -1,0 +1,209 @@
+"""Voice: microphone to journal. Push-to-talk from the moment the finger is down.
+
+Capture starts with the press, as a draft: until the press has become a hold nobody is shown it,
+and a tap throws it away. So the first word is kept although a hold is only known 300 ms later.
+"""
+
+import asyncio
+import gc
+import time
+
+from glasses.dsp import adpcm, pcm
+
+CODEC = "dvi4"
+_POLL_MS = 3
+_STALL_MS = 200
+_PROBE_EVERY = 8
+
+
+class Voice:
+    def __init__(self, microphone, journal, bus, power, log, kick, probe_heap=False):
+        self._mic = microphone
+        self._journal = journal
+        self._bus = bus
+        self._power = power
+        self._log = log
+        self._kick = kick
+        self._codec = bytearray(4)
+        self._flag = asyncio.ThreadSafeFlag()
+        self._recording = None
+        self._began = 0  # ticks_ms of the recording's first sample
+        self._stop_at = -1  # frames after which the recording ends
+        self._keep = False
+        self.muted = False
+        self.level = 0  # peak of the last frame, 0..32767
+        self.frames = 0
+        self.refused = 0
+        self._probe = probe_heap
+        self.probed_frames = 0
+        self.probed_bytes = 0
+        if microphone is not None:
+            bus.now("press", self._on_press)
+            bus.now("hold", self._on_hold)
+            bus.now("hold_end", self._on_hold_end)
+            bus.now("release", self._on_release)
+
+    @property
+    def capturing(self):
+        return self._recording is not None
+
+    # --- fingers ----------------------------------------------------------------------------
+
+    def _on_press(self, name, t, value):
+        if self._recording is None and not self.muted:
+            self.start("button", t, draft=True)
+
+    def _on_hold(self, name, t, value):
+        recording = self._recording
+        if recording is None and not self.muted:
+            # The microphone was busy finishing the recording before: begin here.
+            recording = self.start("button", t, draft=True)
+        if recording is not None and recording.draft:
+            self._journal.publish(recording)
+            self._log.info("voice", "recording %d" % recording.number)
+            self._bus.emit("recording", t, recording.number)
+            self._kick()
+
+    def _on_hold_end(self, name, t, value):
+        if self._recording is not None:
+            self._end(keep=True, t=t)
+
+    def _on_release(self, name, t, value):
+        # After a hold `hold_end` comes too; a draft that was only a tap ends here.
+        if self._recording is not None and self._recording.draft:
+            self._end(keep=False, t=t)
+
+    # --- capture ----------------------------------------------------------------------------
+
+    def start(self, cause, t, draft=False):
+        """Switch the microphone on and open a recording; returns it, or None if the microphone
+        is not to be had."""
+        if self._mic is None or self._recording is not None:
+            self.refused += 1
+            return None
+        try:
+            self._mic.start()
+        except OSError as error:
+            self.refused += 1
+            self._log.error("voice", "the microphone does not start: %s" % error)
+            return None
+        adpcm.reset(self._codec)
+        self._power.hold("active", "voice")
+        self._stop_at = -1
+        self._began = self._mic.started_ms
+        self._recording = self._journal.open(
+            "speech",
+            {
+                "codec": CODEC,
+                "rate": self._mic.rate,
+                "frame": adpcm.FRAME_SAMPLES,
+                "cause": cause,
+                "t": t,
+                "take": self._mic.starts,
+            },
+            draft,
+        )
+        self._flag.set()
+        return self._recording
+
+    def stop(self):
+        """End the recording that is being made and keep it."""
+        if self._recording is not None:
+            if self._recording.draft:
+                self._journal.publish(self._recording)
+            self._end(keep=True, t=time.ticks_ms())
+
+    def _end(self, keep, t):
+        self._keep = keep
+        if not keep:
+            self._finish()
+            return
+        # The frame in which the finger was lifted is the last one.
+        held = time.ticks_diff(t, self._began)
+        self._stop_at = max(0, held + self._mic.frame_ms - 1) // self._mic.frame_ms
+        if self._recording.count >= self._stop_at:
+            self._finish()
+
+    def _finish(self):
+        recording = self._recording
+        self._recording = None
+        self._mic.stop()
+        self._power.release("voice")
+        if self._keep:
+            end = {"lost": recording.lost, "overruns": self._mic.take_overruns}
+            self._journal.close(recording, end)
+            self._log.info(
+                "voice", "recording %d: %d frames, %d lost" % (recording.number, recording.count, recording.lost)
+            )
+            self._bus.emit("recorded", time.ticks_ms(), recording.number)
+        else:
+            self._journal.discard(recording)
+        self._kick()
+
+    def step(self):
+        """Code one frame into the journal. The hot path: allocates nothing."""
+        index = self._mic.take()
+        samples = self._mic.buffers[index]
+        recording = self._recording
+        journal = self._journal
+        offset = journal.slot()
+        if offset < 0:
+            journal.lose(recording)
+        else:
+            size = adpcm.encode(samples, 0, journal.data, offset, adpcm.FRAME_SAMPLES, self._codec)
+            journal.append(recording, size)
+        self.level = pcm.peak(samples, adpcm.FRAME_SAMPLES)
+        self._mic.give(index)
+        self.frames += 1
+        if not recording.draft:
+            self._kick()
+
+    def _probed_step(self):
+        before = gc.mem_alloc()
+        self.step()
+        used = gc.mem_alloc() - before
+        if used > 0:
+            self.probed_bytes += used
+        self.probed_frames += 1
+
+    def _restart(self):
+        self._log.warning("voice", "the microphone stalled")
+        # What was not captured counts as lost, so that the time of what follows stays true.
+        recording = self._recording
+        missed = time.ticks_diff(time.ticks_ms(), self._began) // self._mic.frame_ms - recording.count
+        for _ in range(missed):
+            self._journal.lose(recording)
+        try:
+            self._mic.restart()
+        except OSError as error:
+            self._log.error("voice", "the microphone does not start again: %s" % error)
+            self._keep = not recording.draft
+            self._finish()
+            return
+        if 0 <= self._stop_at <= recording.count:
+            self._finish()
+
+    async def run(self):
+        """The task that follows the microphone while it is on."""
+        while True:
+            if self._recording is None:  # else this task was restarted in the middle
+                await self._flag.wait()
+            while self._recording is not None:
+                if self._mic.ready():
+                    if self._probe and self.frames % _PROBE_EVERY == 0:
+                        self._probed_step()
+                    else:
+                        self.step()
+                    if 0 <= self._stop_at <= self._recording.count:
+                        self._finish()
+                elif self._mic.silent_ms() > _STALL_MS:
+                    self._restart()
+                else:
+                    await asyncio.sleep_ms(_POLL_MS)
+            self.level = 0
+
+    def counters(self):
+        counts = {"voice.frames": self.frames, "voice.refused": self.refused}
+        if self._mic is not None:
+            counts.update(self._mic.counters())
+        return counts

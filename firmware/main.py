@@ -1,0 +1,10 @@
+# Your glasses. Hold the button to talk; change the rest here.
+import glasses
+
+
+@glasses.on("double")
+def bookmark(event):
+    glasses.note("bookmark")
+
+
+glasses.run()

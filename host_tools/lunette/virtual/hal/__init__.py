@@ -1,0 +1,1 @@
+"""MicroPython's hardware modules on a simulated chip; these files also run inside MicroPython."""

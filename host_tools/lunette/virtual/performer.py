@@ -1,0 +1,105 @@
+"""Carries out the actions of scenes and of `lunette sim ...` on virtual glasses."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any, Protocol
+
+from lunette.codecs import read_wav
+from lunette.errors import LunetteError
+from lunette.virtual.simulator import VirtualGlasses
+
+_MPREMOTE_TIMEOUT_S = 60.0
+
+
+class HostSide(Protocol):
+    """What a performer needs of the host that listens, if there is one."""
+
+    async def leave(self) -> None: ...
+    def come_back(self) -> None: ...
+    async def write(self, characteristic: str, data: bytes) -> None: ...
+
+
+class Performer:
+    """`folder` is where relative WAV paths start, `repl_port` where mpremote finds the glasses."""
+
+    def __init__(
+        self,
+        glasses: VirtualGlasses,
+        *,
+        host: HostSide | None = None,
+        folder: Path | None = None,
+        repl_port: int | None = None,
+    ):
+        self.glasses = glasses
+        self.host = host
+        self.folder = folder or Path()
+        self.repl_port = repl_port
+        self.mpremote_runs: list[dict[str, Any]] = []
+        self._clips: dict[Path, Any] = {}
+
+    def clip(self, name: str) -> Any:
+        """The WAV of that name as 16 kHz mono int16. Raises LunetteError."""
+        path = Path(name)
+        path = path if path.is_absolute() else self.folder / path
+        if path not in self._clips:
+            self._clips[path] = read_wav(path)
+        return self._clips[path]
+
+    async def perform(self, do: str, values: dict[str, Any]) -> Any:
+        """Carry out one action (its values checked by `scene.arguments`). Raises LunetteError."""
+        glasses = self.glasses
+        if do == "press":
+            glasses.press(values["button"])
+        elif do == "release":
+            glasses.release(values["button"])
+        elif do == "say":
+            glasses.sound.say(self.clip(values["wav"]), gain_db=float(values["gain_db"]))
+        elif do == "noise":
+            seconds = float(values["seconds"]) or None
+            try:
+                glasses.sound.noise(values["kind"], float(values["level_dbfs"]), duration=seconds)
+            except ValueError as error:
+                raise LunetteError(str(error)) from None
+        elif do == "drop":
+            return glasses.air.drop()
+        elif do == "power_cut":
+            await glasses.power_cut()
+        elif do == "power_on":
+            await glasses.power_on()
+        elif do == "battery":
+            glasses.battery(float(values["volts"]))
+        elif do == "mpremote":
+            return await self._mpremote([str(a) for a in values["args"]])
+        elif self.host is None:
+            raise LunetteError(f"{do} needs a listening host, which only a scene has")
+        elif do == "host_leave":
+            await self.host.leave()
+        elif do == "host_return":
+            self.host.come_back()
+        elif do == "write":
+            await self.host.write(values["characteristic"], bytes.fromhex(values["hex"]))
+        else:
+            raise LunetteError(f"unknown action {do!r}")
+        return None
+
+    async def _mpremote(self, args: list[str]) -> dict[str, Any]:
+        if self.repl_port is None:
+            raise LunetteError("mpremote needs the REPL port to be served")
+        command = [sys.executable, "-m", "mpremote", "connect", f"socket://127.0.0.1:{self.repl_port}", *args]
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=self.folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), _MPREMOTE_TIMEOUT_S)
+        except asyncio.TimeoutError:
+            raise LunetteError(f"mpremote {' '.join(args)} did not end") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        run = {"args": args, "code": process.returncode, "output": output.decode(errors="replace")}
+        self.mpremote_runs.append(run)
+        return run

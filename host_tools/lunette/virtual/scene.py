@@ -1,0 +1,171 @@
+"""Scenes: timed scripts, in TOML, of what happens to virtual glasses. docs/virtual_glasses.md."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from lunette.errors import LunetteError
+from lunette.virtual.link_model import LinkModel
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TAP_S = 0.08
+BETWEEN_S = 0.12
+
+_NUMBER = (int, float)
+# What each action takes: key to (types, default); a default of ... means that it must be given.
+ACTIONS: dict[str, dict[str, tuple[Any, Any]]] = {
+    "press": {"button": (str, "talk")},
+    "release": {"button": (str, "talk")},
+    "tap": {"button": (str, "talk")},
+    "double": {"button": (str, "talk")},
+    "triple": {"button": (str, "talk")},
+    "hold": {"button": (str, "talk"), "seconds": (_NUMBER, ...)},
+    "say": {"wav": (str, ...), "gain_db": (_NUMBER, 0.0)},
+    "noise": {"kind": (str, "white"), "level_dbfs": (_NUMBER, -50.0), "seconds": (_NUMBER, 0.0)},
+    "drop": {},
+    "host_leave": {},
+    "host_return": {},
+    "power_cut": {},
+    "power_on": {},
+    "battery": {"volts": (_NUMBER, ...)},
+    "write": {"characteristic": (str, ...), "hex": (str, ...)},
+    "mpremote": {"args": (list, ...)},
+}
+_LINK = {"interval_ms", "phy", "loss", "jitter_ms", "mtu"}
+_TOP = {"duration_s", "board", "link", "settings", "at"}
+
+
+@dataclass
+class Action:
+    t: float
+    do: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Scene:
+    """`duration_s` seconds after the glasses are up; `actions` in the order of their times."""
+
+    duration_s: float
+    board: str = "virtual"
+    link: LinkModel = field(default_factory=LinkModel)
+    settings: dict[str, Any] = field(default_factory=dict)
+    actions: list[Action] = field(default_factory=list)
+    folder: Path = field(default_factory=Path)
+
+
+def load(path: Path) -> Scene:
+    """Read a scene file. Raises LunetteError that names what is wrong and where."""
+    try:
+        data = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise LunetteError(f"no scene file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LunetteError(f"{path} is not readable: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise LunetteError(f"{path} is not TOML: {error}") from None
+    return parse(data, str(path), path.parent)
+
+
+def parse(data: dict[str, Any], where: str = "scene", folder: Path | None = None) -> Scene:
+    """A scene from its TOML tables."""
+    _known(data, _TOP, where)
+    duration = data.get("duration_s")
+    if not _is_number(duration) or not 0 < duration <= 86400:
+        raise LunetteError(f"{where}: duration_s must be a number of seconds above 0")
+    board = data.get("board", {})
+    if not isinstance(board, dict):
+        raise LunetteError(f"{where}: [board] must be a table with a name")
+    _known(board, {"name"}, f"{where} [board]")
+    link = data.get("link", {})
+    if not isinstance(link, dict):
+        raise LunetteError(f"{where}: [link] must be a table")
+    _known(link, _LINK, f"{where} [link]")
+    try:
+        model = LinkModel(**link)
+    except (ValueError, TypeError) as error:
+        raise LunetteError(f"{where} [link]: {error}") from None
+    settings = data.get("settings", {})
+    if not isinstance(settings, dict):
+        raise LunetteError(f"{where}: [settings] must be a table")
+    actions: list[Action] = []
+    entries = data.get("at", [])
+    if not isinstance(entries, list):
+        raise LunetteError(f"{where}: write [[at]], with two brackets")
+    for number, entry in enumerate(entries, 1):
+        actions += expand(check(entry, f"{where} [[at]] {number}"))
+    actions.sort(key=lambda action: action.t)
+    late = [a for a in actions if a.t > duration]
+    if late:
+        raise LunetteError(f"{where}: {late[0].do} at {late[0].t:g} s is after the end at {duration:g} s")
+    return Scene(float(duration), str(board.get("name", "virtual")), model, dict(settings), actions, folder or Path())
+
+
+def check(entry: dict[str, Any], where: str) -> Action:
+    """One [[at]] table as an Action with every value filled in."""
+    t = entry.get("t")
+    if not _is_number(t) or t < 0:
+        raise LunetteError(f"{where}: t must be a number of seconds from 0 up")
+    do = entry.get("do")
+    if do not in ACTIONS:
+        raise LunetteError(f"{where}: do = {do!r} is none of: {', '.join(ACTIONS)}")
+    return Action(float(t), do, arguments(do, {k: v for k, v in entry.items() if k not in ("t", "do")}, where))
+
+
+def arguments(do: str, given: dict[str, Any], where: str) -> dict[str, Any]:
+    """The arguments of an action: validated, with defaults. Raises LunetteError."""
+    takes = ACTIONS[do]
+    _known(given, set(takes), f"{where} ({do})")
+    values: dict[str, Any] = {}
+    for key, (types, default) in takes.items():
+        value = given.get(key, default)
+        if value is ...:
+            raise LunetteError(f"{where} ({do}): {key} is missing")
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise LunetteError(f"{where} ({do}): {key} = {value!r} is of the wrong type")
+        values[key] = value
+    if do == "hold" and not values["seconds"] > 0:
+        raise LunetteError(f"{where} (hold): seconds must be above 0")
+    if do == "write":
+        try:
+            bytes.fromhex(values["hex"])
+        except ValueError:
+            raise LunetteError(f"{where} (write): hex = {values['hex']!r} is not hexadecimal") from None
+    return values
+
+
+def expand(action: Action) -> list[Action]:
+    """Finger movements as presses and releases; other actions as they are."""
+    presses = {"tap": 1, "double": 2, "triple": 3}
+    if action.do == "hold":
+        seconds = float(action.values["seconds"])
+        button = {"button": action.values["button"]}
+        return [Action(action.t, "press", button), Action(action.t + seconds, "release", button)]
+    if action.do not in presses:
+        return [action]
+    found = []
+    for i in range(presses[action.do]):
+        start = action.t + i * (TAP_S + BETWEEN_S)
+        found.append(Action(start, "press", dict(action.values)))
+        found.append(Action(start + TAP_S, "release", dict(action.values)))
+    return found
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, _NUMBER) and not isinstance(value, bool)
+
+
+def _known(table: dict[str, Any], keys: set[str], where: str) -> None:
+    unknown = sorted(set(table) - keys)
+    if unknown:
+        raise LunetteError(
+            f"{where}: unknown key{'s' if len(unknown) > 1 else ''} {', '.join(unknown)} "
+            f"(there are: {', '.join(sorted(keys)) or 'none'})"
+        )

@@ -1,0 +1,273 @@
+"""Plays a scene: virtual glasses, a listening host, the script between them, and the report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lunette.client import Backends, Disconnected
+from lunette.errors import LunetteError
+from lunette.listen import Listener
+from lunette.store import Recording
+from lunette.virtual import bleak_backend
+from lunette.virtual.air import Air
+from lunette.virtual.performer import Performer
+from lunette.virtual.report import Console, Latency, recording_entry
+from lunette.virtual.scene import Scene
+from lunette.virtual.simulator import VirtualGlasses
+
+_UP_S = 10.0
+_DRAIN_S = 10.0
+
+
+class _Host:
+    """The listening host as scenes see it."""
+
+    def __init__(self, listener: Listener):
+        self._listener = listener
+
+    async def leave(self) -> None:
+        await self._listener.leave()
+
+    def come_back(self) -> None:
+        self._listener.come_back()
+
+    async def write(self, characteristic: str, data: bytes) -> None:
+        client = self._listener.client
+        if client is None or not client.is_connected:
+            raise LunetteError("write: the host is not connected")
+        await client.write_raw(characteristic, data)
+
+
+class Stage:
+    """``report = await Stage(scene, folder).play()``.
+
+    Recordings go to `folder`. `observe(what, detail)` is told everything that the listener, the
+    glasses and the script do, as it happens: for a live display.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        folder: Path,
+        *,
+        observe: Callable[[str, Any], None] | None = None,
+        drain_s: float = _DRAIN_S,
+    ):
+        self.scene = scene
+        self.folder = folder
+        self._observer = observe
+        self._drain_s = drain_s
+        self._console = Console()
+        self._latency = Latency()
+        self._events: list[dict[str, Any]] = []
+        self._start = 0.0
+        self._frames: list[tuple[Recording, int, float]] = []
+        self._starts: list[float] = []  # when the firmware was (re)started
+        self._boots: dict[int, float] = {}  # the firmware's count of its starts: when that was
+        self._connected = asyncio.Event()
+        self.listener: Listener | None = None
+        self.glasses: VirtualGlasses | None = None
+
+    @property
+    def now(self) -> float:
+        """Seconds of scene time."""
+        return asyncio.get_running_loop().time() - self._start
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    def _note(self, what: str, detail: Any = None) -> None:
+        entry: dict[str, Any] = {"t_s": round(self.now, 4), "what": what}
+        if detail is not None:
+            entry["detail"] = detail
+        self._events.append(entry)
+
+    def _tell(self, what: str, detail: Any) -> None:
+        if self._observer is not None:
+            self._observer(what, detail)
+
+    def _on_glasses(self, what: str, detail: Any) -> None:
+        if what == "console":
+            for line in self._console.feed(detail):
+                self._tell("line", line)
+            return
+        if what in ("reset", "wake") or (what == "power" and detail):
+            self._starts.append(asyncio.get_running_loop().time())
+        self._note(what, detail)
+        self._tell(what, detail)
+
+    def _on_listener(self, what: str, detail: Any) -> None:
+        if what == "frame":
+            recording, index = detail
+            self._frames.append((recording, index, asyncio.get_running_loop().time()))
+        elif what in ("recording", "recorded"):
+            note: dict[str, Any] = {"id": detail.number, "kind": detail.kind}
+            if what == "recorded" and detail.kind == "event":
+                note["text"] = detail.payload().decode(errors="replace")
+            self._note(what, note)
+        elif what == "connected":
+            self._connected.set()
+            self._boots[int(detail.get("boot", 0))] = self._starts[-1]
+            self._note(what, detail)
+        elif what == "problem":
+            self._note(what, detail)
+        elif what == "disconnected":
+            self._note("host_disconnected")
+        self._tell(what, detail)
+
+    # --- the play ---------------------------------------------------------------------------------
+
+    async def play(self) -> dict[str, Any]:
+        """Run to the end and return the report. Raises LunetteError if the script cannot be done."""
+        loop = asyncio.get_running_loop()
+        scene = self.scene
+        air = Air(scene.link)
+        settings = {"probe_heap": True, **scene.settings}
+        glasses = self.glasses = VirtualGlasses(
+            air, scene.board, settings=settings, observe=self._on_glasses
+        )
+        bleak_backend.use_air(air)
+        backends = Backends(bleak_backend.VirtualClient, bleak_backend.VirtualScanner)
+        listener = self.listener = Listener(self.folder, backends=backends, observe=self._on_listener)
+        performer = Performer(glasses, host=_Host(listener), folder=scene.folder)
+        listening: asyncio.Task[None] | None = None
+        self._start = loop.time()
+        try:
+            for action in scene.actions:  # a missing clip is told before anything starts
+                if action.do == "say":
+                    performer.clip(action.values["wav"])
+                elif action.do in ("press", "release"):
+                    glasses.button(action.values["button"])
+            await glasses.prepare()
+            assert glasses.supervisor is not None
+            if any(action.do == "mpremote" for action in scene.actions):
+                performer.repl_port = await glasses.supervisor.serve_repl()
+            await glasses.power_on()
+            listening = asyncio.ensure_future(listener.run())
+            await self._up(listening)
+            self._start = loop.time()
+            self._events.clear()
+            self._note("start")
+            for action in scene.actions:
+                await self._until(action.t)
+                self._note(action.do, action.values or None)
+                self._tell("action", action)
+                self._console.quiet = self._console.quiet or action.do == "mpremote"
+                await performer.perform(action.do, action.values)
+            await self._until(scene.duration_s)
+            await self._drain(listener)
+            return await self._report(glasses, listener, performer)
+        finally:
+            if listening is not None:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+            await glasses.close()
+            bleak_backend.use_air(None)
+            await air.close()
+
+    async def _up(self, listening: asyncio.Task[None]) -> None:
+        """The scene's clock starts when the glasses are up and the host has found them."""
+        waiting = asyncio.ensure_future(self._connected.wait())
+        done, _ = await asyncio.wait(
+            {waiting, listening}, timeout=_UP_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        waiting.cancel()
+        if listening in done:
+            await listening
+        if waiting not in done:
+            tail = "\n".join(self._console.lines[-12:])
+            raise LunetteError(f"the glasses did not come up in {_UP_S:g} s; they printed:\n{tail}")
+
+    async def _until(self, t: float) -> None:
+        delay = t - self.now
+        if delay > 0:
+            await asyncio.sleep(delay)
+
+    def _settled(self, listener: Listener) -> bool:
+        return all(r.complete for r in listener.recordings)
+
+    async def _drain(self, listener: Listener) -> None:
+        """Let the host finish what is on its way, if it is there to do so."""
+        end = self.now + self._drain_s
+        glasses = self.glasses
+        assert glasses is not None
+        await asyncio.sleep(0.1)
+        while self.now < end and glasses.powered and not listener.paused.is_set():
+            client = listener.client
+            if client is not None and client.is_connected:
+                try:
+                    status = await client.request("status")
+                except LunetteError:
+                    continue
+                if not status["recordings"] and self._settled(listener):
+                    return
+            await asyncio.sleep(0.1)
+
+    async def _status(self, listener: Listener) -> dict[str, Any]:
+        client = listener.client
+        if client is not None and client.is_connected:
+            try:
+                return dict(await client.request("status"))
+            except Disconnected:
+                pass
+        return {}
+
+    # --- the report -------------------------------------------------------------------------------
+
+    def _started(self, recording: Recording) -> float | None:
+        session = self._session(recording)
+        return None if session is None else session.started - self._start
+
+    def _session(self, recording: Recording) -> Any:
+        """The chip's microphone session behind a recording: the firmware counts its takes, the
+        chip its sessions, both from the same start of the glasses."""
+        boot = recording.number >> 16
+        take = recording.meta.get("take")
+        assert self.glasses is not None
+        if boot not in self._boots or not isinstance(take, int):
+            return None
+        since = self._boots[boot]
+        until = min((t for t in self._starts if t > since), default=float("inf"))
+        found = [s for s in self.glasses.chip.i2s.sessions if since <= s.started < until]
+        return found[take - 1] if 0 < take <= len(found) else None
+
+    async def _report(self, glasses: VirtualGlasses, listener: Listener, performer: Performer) -> dict[str, Any]:
+        status = await self._status(listener)
+        counters = status.get("counters", {})
+        rate = 16000
+        for recording, index, arrived in self._frames:
+            session = self._session(recording)
+            if session is not None:
+                size = int(recording.meta.get("frame", 320))
+                self._latency.add(arrived, session.started + (index + 1) * size / rate)
+        received = listener.bytes + (listener.client.bytes if listener.client else 0)
+        notified = listener.notifications + (listener.client.notifications if listener.client else 0)
+        span = self._frames[-1][2] - self._frames[0][2] if len(self._frames) > 1 else 0.0
+        frames_bytes = sum(len(r.payload()) for r in listener.recordings)
+        states = dict(status.get("states", {}))
+        states["off"] = round(states.get("off", 0.0) + glasses.dark_s, 3)
+        return {
+            "scene": {"duration_s": self.scene.duration_s, "board": self.scene.board},
+            "recordings": [
+                recording_entry(r, self._started(r))
+                for r in sorted(listener.recordings, key=lambda r: r.number)
+                if r.kind != "event"
+            ],
+            "events": self._events,
+            "link": {
+                "notifications": notified,
+                "bytes": received,
+                "enomem": counters.get("pump.enomem", 0),
+                "reconnects": max(0, listener.reconnects),
+                "goodput_kbps": round(frames_bytes * 8 / span / 1000, 2) if span else None,
+                "air": glasses.air.stats(),
+            },
+            "latency_ms": self._latency.summary(),
+            "counters": counters,
+            "heap": status.get("heap", {}),
+            "states": states,
+            "mpremote": performer.mpremote_runs,
+            "errors": self._console.errors,
+        }

@@ -1,0 +1,53 @@
+"""A Bumble host whose identity is one static random address, as everybody on the simulated air has."""
+
+from __future__ import annotations
+
+import hashlib
+
+from bumble import smp
+from bumble.device import Device, DeviceConfiguration
+from bumble.hci import Address
+from bumble.host import Host
+from bumble.keys import JsonKeyStore, KeyStore, MemoryKeyStore
+
+
+def static_address(text: str) -> Address:
+    """The address `text`, like "C0:FF:EE:00:00:01". ValueError unless it is static random."""
+    try:
+        address = Address(text, Address.RANDOM_DEVICE_ADDRESS)
+    except ValueError:
+        raise ValueError(f"address: {text!r} is not six hexadecimal bytes") from None
+    if not address.is_static:
+        raise ValueError(f"address: {text} is not static random; its first byte must be C0 or above")
+    return address
+
+
+class StaticDevice(Device):
+    """Keeps peers apart by their addresses, which never change here.
+
+    Bumble, once it has a peer's identity key from bonding, scans for a private address of that peer
+    before it connects, without a time limit.
+    """
+
+    async def refresh_resolving_list(self) -> None:
+        self.address_resolver = smp.AddressResolver([])
+
+
+def new_device(name: str, address: Address, host: Host, keystore: KeyStore | None = None) -> StaticDevice:
+    """A device, not yet powered on. Without `keystore` its bonds last as long as it does."""
+    config = DeviceConfiguration(
+        name=name,
+        address=address,
+        irk=hashlib.sha256(b"lunette irk " + bytes(address)).digest()[:16],
+        # Bumble would distribute the controller's public address, which is all zeros: bonds would be
+        # filed under it and never found again.
+        identity_address_type=Address.RANDOM_DEVICE_ADDRESS,
+    )
+    device = StaticDevice(config=config, host=host)
+    device.keystore = keystore or MemoryKeyStore()
+    return device
+
+
+def json_keystore(path: str, address: Address) -> JsonKeyStore:
+    """Bonds of the device with `address` in a JSON file, which others may share."""
+    return JsonKeyStore(namespace=str(address), filename=path)
