@@ -47,6 +47,7 @@ class Pump:
         self.frames = 0
         self.resent = 0
         self.enomem = 0
+        self.failed = 0  # the stack refused for a reason of its own
         self.dropped_control = 0
 
     # --- life of a connection ----------------------------------------------------------------
@@ -121,7 +122,9 @@ class Pump:
                 if error.args[0] == _ENOMEM:
                     self.enomem += 1
                     return False
-                self.running = False
+                if error.args[0] != _ENOTCONN:
+                    self.failed += 1
+                self.running = False  # until the host says READY again
                 return True
             self.notifications += 1
             self.bytes += self._fill
@@ -244,5 +247,6 @@ class Pump:
             "pump.frames": self.frames,
             "pump.resent": self.resent,
             "pump.enomem": self.enomem,
+            "pump.failed": self.failed,
             "pump.dropped_control": self.dropped_control,
         }

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import sys
 import time
 
@@ -37,11 +38,10 @@ def _next_boot():
             with open("boot.count") as file:
                 boot = int(file.read()) + 256  # room for the starts that only RTC memory counted
         except (OSError, ValueError):
-            boot = 0
+            # New flash: not from 0, or a host would take the recordings for those of a life before.
+            boot = int.from_bytes(os.urandom(2), "little")
     boot &= 0x3FFF
     if len(memory) < 4 or memory[:2] != b"LU" or not boot & 0xFF:
-        import os
-
         try:
             with open("boot.count.new", "w") as file:
                 file.write(str(boot))

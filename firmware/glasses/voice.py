@@ -50,6 +50,8 @@ class Voice:
     # --- fingers ----------------------------------------------------------------------------
 
     def _on_press(self, name, t, value):
+        if self._recording is not None and self._stop_at >= 0:
+            self._finish()  # it waits for its last frame: rather lose that than a first word
         if self._recording is None and not self.muted:
             self.start("button", t, draft=True)
 
@@ -132,9 +134,8 @@ class Voice:
         if self._keep:
             end = {"lost": recording.lost, "overruns": self._mic.take_overruns}
             self._journal.close(recording, end)
-            self._log.info(
-                "voice", "recording %d: %d frames, %d lost" % (recording.number, recording.count, recording.lost)
-            )
+            outcome = (recording.number, recording.count, recording.lost)
+            self._log.info("voice", "recording %d: %d frames, %d lost" % outcome)
             self._bus.emit("recorded", time.ticks_ms(), recording.number)
         else:
             self._journal.discard(recording)

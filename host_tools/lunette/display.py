@@ -7,9 +7,9 @@ virtual glasses, and is an async context manager for as long as it is on screen.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import math
+import select
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +28,9 @@ FLOOR_DBFS = -60.0
 _SILENCE_DBFS = -96.0
 _REDRAW_S = 1 / 12
 _RATE_WINDOW_S = 1.0
+# A meter rises at once and falls like a peak programme meter (IEC 60268-10, type I: 20 dB in 1.7 s);
+# the bare level of single frames flickers through every pause between two words.
+_FALL_DB_S = 20 / 1.7
 _LEVEL_EVERY_S = {"plain": 1.0, "json": 0.25}
 # Control characters of a firmware's output must not reach somebody's terminal or log.
 _CONTROL = {code: None for code in [*range(0x20), *range(0x7F, 0xA0)] if code != 0x09}
@@ -55,16 +58,22 @@ def bar(dbfs: float, width: int, full: str = "█", empty: str = "·") -> str:
 class Monitor:
     """What is known right now. None stands for what nobody has told.
 
-    `clock` gives seconds, `client` the connection (for its MTU), if there is one.
+    `clock` gives seconds, `client` the connection (for its MTU), if there is one. `level` is that of
+    the speech in dBFS (RMS of a frame), and falls slowly. `host_state` tells the host's state where no
+    listener does.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         client: Callable[[], Any] = lambda: None,
+        show_paths: bool = True,
+        host_state: Callable[[], str] | None = None,
     ):
         self.clock = clock
         self._client = client
+        self.show_paths = show_paths
+        self._host_state = host_state
         self.host = "starting"
         self.name: str | None = None
         self.power: bool | None = None
@@ -96,8 +105,7 @@ class Monitor:
             frame = recording.frames[index]
             self._arrived.append((self.clock(), len(frame)))
             if recording.kind == "speech":
-                with contextlib.suppress(ValueError):  # a frame this host cannot decode has no level
-                    self.level = level_dbfs(self._decoder.decode(frame))
+                self._meter(recording, frame)
         elif what == "recorded":
             if detail.kind != "event":
                 self.finished += 1
@@ -114,6 +122,14 @@ class Monitor:
             elif detail.do == "battery":
                 self.volts = float(detail.values["volts"])
 
+    def _meter(self, recording: Recording, frame: bytes) -> None:
+        try:
+            samples = self._decoder.decode(frame)
+        except ValueError:  # not a frame that this host can decode
+            return
+        fallen = self.level - _FALL_DB_S * len(samples) / recording.meta.get("rate", 16000)
+        self.level = max(level_dbfs(samples), fallen)
+
     @property
     def state(self) -> str:
         """One word for the whole: recording, connected, searching, ..."""
@@ -121,7 +137,7 @@ class Monitor:
             return "no power"
         if self.host == "connected" and self.recording is not None and self.recording.kind == "speech":
             return "recording"
-        return self.host
+        return self._host_state() if self._host_state is not None else self.host
 
     @property
     def mtu(self) -> int | None:
@@ -179,7 +195,7 @@ def as_text(what: str, detail: Any, monitor: Monitor) -> str | None:
         cause = f" ({detail.cause})" if detail.cause else ""
         return f"recording {detail.number}: {detail.kind}{cause}"
     if what == "recorded":
-        return _recorded(detail)
+        return _recorded(detail, monitor.show_paths)
     if what == "problem":
         return f"problem: {detail}"
     if what in ("light", "power"):
@@ -197,15 +213,14 @@ def as_text(what: str, detail: Any, monitor: Monitor) -> str | None:
     return None
 
 
-def _recorded(recording: Recording) -> str:
+def _recorded(recording: Recording, paths: bool) -> str:
     if recording.kind == "event":
         return f"event: {recording.payload().decode(errors='replace')}"
     crc = "CRC ok" if recording.crc_ok else "CRC WRONG"
     length = f"{recording.seconds:.2f} s, " if recording.kind == "speech" else ""
-    return (
-        f"recorded {recording.number}: {length}{len(recording.frames)} frames, {recording.lost} lost, {crc}: "
-        f"{recording.path}"
-    )
+    where = f": {recording.path}" if paths else ""
+    frames = f"{len(recording.frames)} frames, {recording.lost} lost"
+    return f"recorded {recording.number}: {length}{frames}, {crc}{where}"
 
 
 def _action(do: str, values: dict[str, Any]) -> str:
@@ -261,7 +276,9 @@ class PlainView(View):
             return
         self._next_level = now + _LEVEL_EVERY_S["plain"]
         meter = bar(monitor.level, 20, "#", "-")
-        self.say(f"level {meter} {monitor.level:5.1f} dBFS, {recording.seconds:.1f} s, {monitor.kbps:.0f} kbit/s")
+        self.say(
+            f"level {meter} {monitor.level:5.1f} dBFS, {recording.seconds:.1f} s, {monitor.kbps:.0f} kbit/s"
+        )
 
     def say(self, text: str) -> None:
         stamp = f"{self.monitor.clock():7.2f} s  " if self._times else ""
@@ -308,7 +325,9 @@ def live_lines(monitor: Monitor, width: int, unicode: bool = True) -> list[Text]
     if monitor.power is not None or monitor.pressed is not None or monitor.light is not None:
         line = Text("glasses  ", style="dim")
         line.append(f"{lit if monitor.power else unlit} power", "green" if monitor.power else "dim")
-        line.append(f"   {lit if monitor.pressed else unlit} button", "bold cyan" if monitor.pressed else "dim")
+        line.append(
+            f"   {lit if monitor.pressed else unlit} button", "bold cyan" if monitor.pressed else "dim"
+        )
         line.append(f"   {lit if monitor.light else unlit} light", "bold red" if monitor.light else "dim")
         if monitor.volts is not None:
             line.append(f"   battery {monitor.volts:.2f} V", "dim")
@@ -360,6 +379,9 @@ class LiveView(View):
         self._console.print(Text(clean(text), style), soft_wrap=True)
 
     def _draw(self) -> None:
+        # A terminal that takes nothing (Ctrl-S) must not stop the program: this can wait.
+        if not select.select([], [self._console.file], [], 0)[1]:
+            return
         lines = live_lines(self.monitor, self._console.width, self._unicode)
         if self._help:
             lines.append(Text(self._help[: self._console.width], "dim"))

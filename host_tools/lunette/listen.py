@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ class Listener:
     """``await Listener(folder).run()`` listens until cancelled.
 
     `observe(what, detail)` is told: "searching", "connected" (HELLO dict), "disconnected",
-    "recording" (Recording), "frame" (Recording, index), "recorded" (Recording), "problem" (text).
+    "recording" (Recording), "frame" (Recording, index), "recorded" (Recording),
+    "acknowledged" (Recording: the glasses may forget it), "problem" (text).
     `first_timeout_s` limits the first search (LunetteError then); later ones go on for ever.
     """
 
@@ -96,7 +96,8 @@ class Listener:
             waited += span
             if limit is not None and waited >= limit:
                 raise LunetteError(
-                    f"no glasses heard in {limit:g} s: are they on, in range, and not connected to another host?"
+                    f"no glasses heard in {limit:g} s: "
+                    "are they on, in range, and not connected to another host?"
                 )
 
     async def _stay(self, device: BLEDevice) -> None:
@@ -166,8 +167,10 @@ class Listener:
             recording = store.open(number, name, meta, asyncio.get_running_loop().time())
             if recording.complete:
                 await client.ack(number, recording.next_index + 1)
-            elif known is None:
+            elif recording is not known:
                 self._observe("recording", recording)
+                if known is not None:  # we asked to resume the other one
+                    await client.resume(number, 0)
         elif kind == wire.DATA:
             self._current = store.recordings.get(message[1])
             self._index = message[2]
@@ -195,8 +198,10 @@ class Listener:
         self._unacked += 1
         if self._unacked >= ACK_EVERY:
             self._unacked = 0
-            store.flush(recording)
-            await client.ack(recording.number, recording.next_index)
+            # Acknowledge what is on disk when the disk says so; frames go on arriving meanwhile.
+            stored = recording.next_index
+            await asyncio.to_thread(store.flush, recording)
+            await client.ack(recording.number, stored)
 
     async def _on_close(
         self, client: GlassesClient, recording: Recording, count: int, crc: int, end: dict[str, Any]
@@ -209,7 +214,7 @@ class Listener:
                 self._retried.add(recording.number)  # once: another host may have taken what is missing
                 await client.resume(recording.number, recording.next_index)
                 return
-            store.finish(recording, count, crc, end)
-            recording.meta.setdefault("stored", time.time())
+            await asyncio.to_thread(store.finish, recording, count, crc, end)
             self._observe("recorded", recording)
         await client.ack(recording.number, count + 1)
+        self._observe("acknowledged", recording)

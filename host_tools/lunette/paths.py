@@ -14,6 +14,8 @@ ROOT = _BUNDLE if _BUNDLE.is_dir() else _HERE.parent.parent
 FIRMWARE = ROOT / "firmware"
 BOARDS = ROOT / "boards"
 HAL = _HERE / "virtual" / "hal"
+BLEAK_ENV = _HERE / "virtual" / "bleak_env"
+DATA = _HERE / "data"
 
 
 def runtime_dir() -> Path:

@@ -108,8 +108,12 @@ class Store:
         return self._partial / f"{number:08x}"
 
     def open(self, number: int, kind: str, meta: dict[str, Any], now: float) -> Recording:
-        """The recording with that id: a new one, or the one that is already partly here."""
+        """The recording with that id: a new one, or the one that is already (partly) here."""
         recording = self.recordings.get(number)
+        if recording is not None and recording.meta != meta:
+            # An old id on another recording, as after new flash: keep what there is of the old one.
+            self.forget(number)
+            recording = None
         if recording is None:
             recording = self.recordings[number] = Recording(number, kind, meta, started_s=now)
             head = self._stem(number).with_suffix(".json")

@@ -38,9 +38,8 @@ def compare(sent: Pcm, received: Pcm, rate: int) -> Comparison:
     difference = wide - received[:n].astype(np.int64)
     error = float(np.sum(difference**2))
     signal = float(np.sum(wide**2))
-    if error == 0:
-        snr = math.inf
-    else:
+    snr = math.inf
+    if error:
         snr = 10 * math.log10(signal / error) if signal else -math.inf
     peak = int(np.max(np.abs(difference))) if n else 0
     return Comparison(n / rate, (len(sent) - len(received)) / rate, peak, snr)
@@ -107,8 +106,15 @@ def _panel(axes: Any, samples: NDArray[Any], rate: int, colour: str, label: str,
         axes.spines[side].set_color("#9aa5af")
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}
     axes.text(
-        0.006, 0.93, label, transform=axes.transAxes, va="top", color=colour, fontsize=10.5,
-        fontweight="bold", bbox=box,
+        0.006,
+        0.93,
+        label,
+        transform=axes.transAxes,
+        va="top",
+        color=colour,
+        fontsize=10.5,
+        fontweight="bold",
+        bbox=box,
     )
 
 

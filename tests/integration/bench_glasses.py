@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,7 +31,12 @@ class Bench:
     """`async with Bench(tmp_path, {"main.py": b"..."}) as bench`: powered on when entered."""
 
     def __init__(
-        self, folder: Path, files: Mapping[str, Path | bytes] | None = None, *, size_kb: int = 256, **options: Any
+        self,
+        folder: Path,
+        files: Mapping[str, Path | bytes] | None = None,
+        *,
+        size_kb: int = 256,
+        **options: Any,
     ):
         self.image = make_image(folder / "flash.img", files or {}, size_kb)
         self.output = bytearray()
@@ -62,10 +68,8 @@ class Bench:
         while not done():
             assert loop.time() < deadline, f"never: {what}\n{self.output.decode(errors='replace')}"
             self._changed.clear()
-            try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), 0.001)
-            except asyncio.TimeoutError:
-                pass
 
     async def printed(self, text: str) -> str:
         """Wait for `text` in the output; returns the output up to it and forgets that part."""

@@ -1,4 +1,4 @@
-"""The flash image: what is written is there, when it is full it says so, and a power cut leaves old or new."""
+"""The flash image: what is written is there, full is an error, and a power cut leaves old or new."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from bench_glasses import Bench, make_image
-
 from lunette.errors import LunetteError
 from lunette.virtual import flash
 

@@ -1,4 +1,4 @@
-"""The console of the virtual glasses: real mpremote, resets, Ctrl-C, several clients, and nothing left behind."""
+"""The console of the virtual glasses: real mpremote, resets, Ctrl-C, clients, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from bench_glasses import LIMIT_S, Bench, make_image
-
 from lunette.errors import LunetteError
 from lunette.virtual import interpreter, process
-from lunette.virtual.supervisor import Supervisor, _chip_line_ends
+from lunette.virtual.printout import BOOTED, Printout, chip_line_ends
+from lunette.virtual.supervisor import Supervisor
 
 # A HAL of one module. Requests: b"reset", b"hang" (never answered) and b"add" (answered).
 _PORT = """
@@ -100,9 +100,7 @@ class _Hal:
 
 def _with_hal(tmp_path: Path, files: dict[str, Path | bytes]) -> tuple[Bench, _Hal]:
     hal = _Hal(tmp_path / "hal")
-    bench = Bench(
-        tmp_path, files, hal=hal.folder, attach=hal.attach, detach=hal.detach, on_exit=hal.on_exit
-    )
+    bench = Bench(tmp_path, files, hal=hal.folder, attach=hal.attach, detach=hal.detach, on_exit=hal.on_exit)
     hal.bench = bench
     return bench, hal
 
@@ -285,8 +283,23 @@ def test_what_a_program_sees(tmp_path: Path) -> None:
 def test_line_ends_are_the_chips_whatever_the_pieces() -> None:
     text = b"a\nb\r\nc\r\r\n\n"
     for cut in range(len(text) + 1):
-        joined = _chip_line_ends(text[:cut], b"") + _chip_line_ends(text[cut:], text[:cut])
+        joined = chip_line_ends(text[:cut], b"") + chip_line_ends(text[cut:], text[:cut])
         assert joined == b"a\r\nb\r\nc\r\r\n\r\n"
+
+
+def test_raw_again_after_a_soft_reset_whatever_the_pieces() -> None:
+    banner = b'MicroPython v1\r\nType "help()" for more information.\r\n>>> '
+    output = b"boot\n\x1e\x1dlun\n" + BOOTED + banner + b"\r\nraw REPL; CTRL-B to exit\r\n>OKa\n\x04\x04>"
+    for cut in range(len(output) + 1):
+        shown, calls = bytearray(), []
+        printout = Printout(shown.extend, lambda: calls.append("booted"), lambda: calls.append("raw"))  # noqa: B023
+        printout.restart(raw=True)
+        printout.take(output[:cut])
+        printout.take(output[cut:])
+        assert shown == b"boot\r\n\x1e\x1dlun\r\nraw REPL; CTRL-B to exit\r\n>OKa\n\x04\x04>"
+        assert calls == ["booted", "raw"] and printout.raw
+        printout.take(b"\r\n" + banner)
+        assert not printout.raw
 
 
 # --- Ctrl-C --------------------------------------------------------------------------------------
@@ -346,7 +359,10 @@ def test_ctrl_c_always_gets_a_prompt(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_and_main_py(tmp_path: Path) -> None:
-    program = b"import asyncio\nprint('main')\nasync def f():\n    while True: await asyncio.sleep(1)\nasyncio.run(f())\n"
+    program = (
+        b"import asyncio\nprint('main')\n"
+        b"async def f():\n    while True: await asyncio.sleep(1)\nasyncio.run(f())\n"
+    )
 
     async def scenario() -> None:
         async with Bench(tmp_path, {"main.py": program, "loop.py": b"while True: pass\n"}) as bench:
@@ -368,7 +384,7 @@ def test_ctrl_c_and_main_py(tmp_path: Path) -> None:
             await bench.until(lambda: bench.glasses.reading_input)
             await bench.type("\x03garbage\x03")
             await bench.printed("garbage\r\n>>> ")
-            keys = "import micropython, sys; micropython.kbd_intr(-1); ord(sys.stdin.read(1)); micropython.kbd_intr(3)"
+            keys = "import micropython as m, sys; m.kbd_intr(-1); ord(sys.stdin.read(1)); m.kbd_intr(3)"
             assert "KeyboardInterrupt" not in await bench.ask("1")
             await bench.type(keys + "\r")
             await bench.printed("intr(3)\r\n")
@@ -512,6 +528,7 @@ def test_another_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 _ORPHAN = """
 import asyncio, sys
 from pathlib import Path
+from lunette.virtual.printout import BOOTED, Printout, chip_line_ends
 from lunette.virtual.supervisor import Supervisor
 
 async def main():

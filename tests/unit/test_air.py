@@ -39,7 +39,7 @@ def now() -> float:
 
 async def glasses_on(air: Air, interval_ms: float = 100) -> tuple[Device, Characteristic]:
     device = await air.device("glasses", GLASSES)
-    stream = Characteristic(
+    stream: Characteristic[bytes] = Characteristic(
         STREAM, Properties.NOTIFY | Properties.WRITE_WITHOUT_RESPONSE, Characteristic.WRITEABLE
     )
     device.add_service(Service(SERVICE, [stream]))
@@ -442,8 +442,13 @@ def test_hosts_may_change_interval_phy_and_data_length() -> None:
         await peripheral.set_data_length(27, 328)
         await asyncio.sleep(0.1)
         assert central.data_length.max_rx_octets == 27
+        completions: list[None] = []
+        queue = peripheral.data_packet_queue
+        assert queue is not None
+        queue.on("flow", lambda: completions.append(None))
         peripheral.send_l2cap_pdu(0x0042, bytes(96))
         await asyncio.sleep(0.2)
+        assert len(completions) == 1, "one buffer of the host, given back once"
         assert air.stats()["to_central"]["packets"] - before == 4, "100 octets in PDUs of 27"
 
     in_virtual_time(test)
@@ -679,6 +684,7 @@ def test_encryption_costs_four_octets_and_different_keys_end_the_link() -> None:
         assert central.is_encrypted, "the bond is found again"
         await central.disconnect()
 
+        assert entry[1].ltk
         entry[1].ltk.value = bytes(16)
         await phone.keystore.update(*entry)
         await advertise(glasses)
@@ -755,6 +761,36 @@ def test_a_busy_port_and_a_client_that_talks_nonsense() -> None:
             assert await asyncio.wait_for(reader.read(), 5) == b""
             raise ConnectionResetError  # an orderly end is as good
         writer.close()
+        await air.close()
+
+    asyncio.run(body())
+
+
+def test_a_client_that_does_not_read_holds_the_glasses_back() -> None:
+    async def body() -> None:
+        air = Air(LinkModel(interval_ms=7.5))
+        glasses, stream = await glasses_on(air, interval_ms=20)
+        phone, transport = await remote_device(await air.serve(), PHONE)
+        central = await phone.connect_le(GLASSES, timeout=5)
+        heard: list[bytes] = []
+        enough = asyncio.Event()
+
+        def listener(value: bytes) -> None:
+            heard.append(value)
+            if len(heard) == 20:
+                enough.set()
+
+        central.gatt_client.notification_subscribers[stream.handle] = {listener}
+        (port,) = air._ports
+        port.pause_writing()  # asyncio says so when the socket's buffers are full
+        for number in range(20):
+            await glasses.notify_subscriber(only(glasses), stream, bytes([number]), force=True)
+        await asyncio.sleep(0.1)
+        assert heard == [] and air.stats()["to_central"]["retransmissions"] > 0
+        port.resume_writing()
+        await asyncio.wait_for(enough.wait(), 5)
+        assert heard == [bytes([number]) for number in range(20)]
+        transport.sink.close()
         await air.close()
 
     asyncio.run(body())

@@ -51,9 +51,9 @@ class Glasses:
         self.value = b"\0"
         box = CharacteristicValue[bytes](read=self._read, write=self._write)
         self.label = Descriptor("2901", Descriptor.READABLE | Descriptor.WRITEABLE, b"a box")
-        self.stream = Characteristic(STREAM, Properties.NOTIFY, Permissions(0))
-        self.state = Characteristic(STATE, Properties.INDICATE, Permissions(0))
-        self.box = Characteristic(
+        self.stream: Characteristic[bytes] = Characteristic(STREAM, Properties.NOTIFY, Permissions(0))
+        self.state: Characteristic[bytes] = Characteristic(STATE, Properties.INDICATE, Permissions(0))
+        self.box: Characteristic[bytes] = Characteristic(
             BOX,
             Properties.READ | Properties.WRITE | Properties.WRITE_WITHOUT_RESPONSE,
             Permissions.READABLE | Permissions.WRITEABLE,
@@ -140,9 +140,10 @@ class World:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Poll, with a limit; virtual time costs nothing and real time a few milliseconds."""
-        async with asyncio.timeout(20):
-            while not condition():
-                await asyncio.sleep(0.002)
+        deadline = asyncio.get_running_loop().time() + 20
+        while not condition():
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.002)
 
 
 @contextlib.asynccontextmanager

@@ -47,6 +47,23 @@ def test_timers_fire_in_order_and_at_their_own_time():
     assert run(main()) == [(t, t) for t in (0.1, 0.2, 0.3, 1e5 + 0.7)]
 
 
+@given(st.lists(st.floats(0, 1e6), max_size=20))
+def test_a_timer_sees_its_own_time_exactly(times):
+    async def main():
+        loop = asyncio.get_running_loop()
+        seen = []
+        for when in times:
+            loop.call_at(when, lambda: seen.append(loop.time()))
+        await asyncio.sleep(2e6)
+        # Timers closer together than the loop's resolution (1 ns) fire in one go.
+        assert all(abs(a - b) <= 1e-9 for a, b in zip(seen, sorted(times), strict=True))
+        return seen
+
+    seen = run(main())
+    if all(b - a > 1e-8 for a, b in zip(sorted(times), sorted(times)[1:], strict=False)):
+        assert seen == sorted(times)
+
+
 def test_deadlock_is_an_error_that_says_where():
     async def forever_waiting():
         await asyncio.Event().wait()
@@ -130,6 +147,16 @@ def test_ticks_follow_virtual_time_and_wrap():
 
     with micropython_modules() as env:
         assert run(main(env)) == 290
+
+
+def test_no_millisecond_reads_as_the_one_before():
+    async def main():
+        for n in range(1, 2000):
+            await asyncio.sleep(n / 1000 - asyncio.get_running_loop().time())
+            assert (time.ticks_ms(), time.ticks_us()) == (n, n * 1000)
+
+    with micropython_modules():
+        run(main())
 
 
 def test_blocking_sleep_advances_the_clock_with_and_without_a_loop():
@@ -342,6 +369,16 @@ def unsigned_subtract(a: uint, b: uint) -> uint:
 
 
 @viper
+def hidden_borrow(a: uint, b: uint) -> uint:
+    return (a - b) + b
+
+
+@viper
+def load(p: ptr8, i: int) -> int:
+    return p[i]
+
+
+@viper
 def total(p: ptr8, n: int) -> int:
     acc = 0
     i = 0
@@ -443,6 +480,8 @@ def test_uint():
     assert unsigned_subtract(2**32 - 1, 1) == 2**32 - 2
     with pytest.raises(OverflowError, match="unsigned_subtract"):
         unsigned_subtract(1, 2)
+    with pytest.raises(OverflowError, match="hidden_borrow"):
+        hidden_borrow(1, 2)
     assert mixed_compare(3, 5) == 1
     with pytest.raises(OverflowError, match="mixes"):
         mixed_compare(3, 2**31)
@@ -452,6 +491,9 @@ def test_pointers_check_bounds():
     assert total(b"\x01\xff", 2) == 256
     with pytest.raises(IndexError, match=r"\[2\]"):
         total(b"\x01\xff", 3)
+    for index in (-1, 2):
+        with pytest.raises(IndexError):
+            load(b"\x01\xff", index)
     buffer = bytearray(8)
     view = memoryview(buffer)[2:6]
     store16(view, 1, -1)

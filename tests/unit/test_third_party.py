@@ -62,7 +62,7 @@ def test_an_unmodified_program_connects_writes_and_is_notified(tmp_path: Path) -
         air = Air(LinkModel(interval_ms=7.5))
         glasses = await air.device("glasses", "C0:FF:EE:00:00:01")
         properties = Characteristic.Properties.NOTIFY | Characteristic.Properties.WRITE
-        rate = Characteristic(HEART_RATE, properties, Characteristic.WRITEABLE)
+        rate: Characteristic[bytes] = Characteristic(HEART_RATE, properties, Characteristic.WRITEABLE)
         # The write is answered with a notification.
         rate.on(
             Characteristic.EVENT_WRITE,
@@ -97,6 +97,21 @@ def test_without_glasses_the_program_gets_bleaks_error() -> None:
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
     assert last == "bleak.exc.BleakError: no virtual glasses on 127.0.0.1:1: start them with `lunette sim`"
+
+
+def test_an_older_bleak_is_told_so(tmp_path: Path) -> None:
+    package = tmp_path / "bleak"
+    (package / "backends").mkdir(parents=True)
+    (package / "exc.py").write_text("class BleakError(Exception): pass")
+    for module in ("client", "scanner"):
+        source = f"def get_platform_{module}_backend_type(): return 'real'"
+        (package / "backends" / f"{module}.py").write_text(source)
+    (package / "backends" / "__init__.py").touch()
+    for module in ("client", "scanner"):
+        function = f"get_platform_{module}_backend_type"
+        (package / "__init__.py").write_text(f"from bleak.backends.{module} import {function} as select")
+        result = python("import bleak; bleak.select()", environment("127.0.0.1:1", tmp_path))
+        assert result.stderr.strip().endswith("bleak.exc.BleakError: virtual glasses need Bleak 3.0 or later")
 
 
 @pytest.mark.parametrize("air", ["127.0.0.1:1", None])

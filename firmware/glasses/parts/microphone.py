@@ -33,6 +33,7 @@ class I2SMicrophone(CapturePart):
         self._done = 0  # buffers that the driver has filled
         self._taken = 0
         self._last_us = 0
+        self._moved_us = 0
         self._due_us = 0
         self._slack_us = 0
         self._seen = 0
@@ -47,7 +48,7 @@ class I2SMicrophone(CapturePart):
         self._done = self._taken = 0
         self.take_overruns = 0
         self.started_ms = time.ticks_ms()
-        self._due_us = self._last_us = time.ticks_us()
+        self._due_us = self._last_us = self._moved_us = time.ticks_us()
         self._slack_us = 1 << 29
         self._seen = 0
         self._i2s = I2S(
@@ -80,7 +81,7 @@ class I2SMicrophone(CapturePart):
 
     def _on_filled(self, i2s):
         self._done += 1
-        self._last_us = time.ticks_us()
+        self._last_us = self._moved_us = time.ticks_us()
         self._due_us = time.ticks_add(self._due_us, FRAME_MS * 1000)
 
     def ready(self):
@@ -95,11 +96,13 @@ class I2SMicrophone(CapturePart):
         return index
 
     def give(self, index):
+        self._moved_us = time.ticks_us()
         self._i2s.readinto(self.buffers[index])
 
     def silent_ms(self):
-        """Milliseconds since the driver last filled a buffer."""
-        return time.ticks_diff(time.ticks_us(), self._last_us) // 1000
+        """Milliseconds since the driver last filled a buffer or was given one: a program that was late
+        itself must not blame the driver."""
+        return time.ticks_diff(time.ticks_us(), self._moved_us) // 1000
 
     def _check_overrun(self):
         # Caught up: the newest buffer ends at most a scheduling delay ago. The least delay of a

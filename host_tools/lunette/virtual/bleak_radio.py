@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from bleak.exc import BleakError
 from bumble import core, hci
@@ -128,7 +128,7 @@ def _offered_mtu(target: Air | str) -> int:
 class Radio:
     """The shared central. Get one from `acquire`; every `acquire` is paired with one `release`."""
 
-    _all: dict[tuple[asyncio.AbstractEventLoop, Air | str], Radio] = {}  # noqa: RUF012
+    _all: ClassVar[dict[tuple[asyncio.AbstractEventLoop, Air | str], Radio]] = {}
 
     def __init__(self, target: Air | str, key: tuple[asyncio.AbstractEventLoop, Air | str]) -> None:
         self._target = target

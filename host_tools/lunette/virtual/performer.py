@@ -56,7 +56,8 @@ class Performer:
         elif do == "release":
             glasses.release(values["button"])
         elif do == "say":
-            glasses.sound.say(self.clip(values["wav"]), gain_db=float(values["gain_db"]))
+            # When it will have been said, on the loop's clock.
+            return glasses.sound.say(self.clip(values["wav"]), gain_db=float(values["gain_db"]))
         elif do == "noise":
             seconds = float(values["seconds"]) or None
             try:

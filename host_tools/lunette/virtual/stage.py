@@ -233,6 +233,14 @@ class Stage:
         found = [s for s in self.glasses.chip.i2s.sessions if since <= s.started < until]
         return found[take - 1] if 0 < take <= len(found) else None
 
+    def heard(self, recording: Recording) -> Any:
+        """What sounded at the microphone during a recording, int16 mono; None if that is not known."""
+        session = self._session(recording)
+        if session is None or self.glasses is None:
+            return None
+        frames = recording.next_index * int(recording.meta.get("frame", 320))
+        return self.glasses.sound.render(session.first_sample, frames)
+
     async def _report(self, glasses: VirtualGlasses, listener: Listener, performer: Performer) -> dict[str, Any]:
         status = await self._status(listener)
         counters = status.get("counters", {})

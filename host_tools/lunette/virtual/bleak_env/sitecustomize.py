@@ -43,10 +43,11 @@ def _backend(name: str) -> Any:
 
 def _selector(name: str) -> Callable[[], Any]:
     def select() -> Any:
-        chosen = _backend(name)
-        # Since Bleak 2.0 the answer is the class and an identifier.
-        paired = hasattr(sys.modules["bleak.backends"], "get_default_backend")
-        return (chosen, name) if paired else chosen
+        errors = importlib.import_module("bleak.exc")
+        if not hasattr(errors, "BleakGATTProtocolError"):
+            # Before, characteristics and services were other classes, looked up by each backend itself.
+            raise errors.BleakError("virtual glasses need Bleak 3.0 or later")
+        return (_backend(name), name)
 
     return select
 

@@ -152,7 +152,9 @@ class ChipServer:
 
     def _refuse(self, seq: int, error: Exception) -> None:
         if isinstance(error, OSError):
-            self._send((seq, ops.E_OS, error.errno or 5, 0, 0, 0, 0, 0), b"")
+            # OSError(12) has no errno in CPython, only an argument.
+            number = error.errno if error.errno is not None else (error.args or (5,))[0]
+            self._send((seq, ops.E_OS, int(number), 0, 0, 0, 0, 0), b"")
             return
         kind = next((k for t, k in _KINDS if isinstance(error, t)), ops.E_RUNTIME)
         if kind == ops.E_RUNTIME and not isinstance(error, RuntimeError):

@@ -163,6 +163,10 @@ class I2S(_Base):
         for k in range(_KNOWN):
             if self._known[k] is buf:
                 return k
+        return self._learn(buf)
+
+    # Apart from the look-up: a comprehension's variables are on the heap from a function's entry.
+    def _learn(self, buf):
         k = self._next_known
         self._next_known = (k + 1) % _KNOWN
         items = len(buf)

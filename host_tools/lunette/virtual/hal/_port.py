@@ -59,8 +59,7 @@ def call_bytes(op, a=0, b=0, c=0, data=None):
     """Make a request; returns the bytes of its answer. Allocates: not for the hot path."""
     if _chip is not None:
         return _chip.call(op, a, b, c, 0, data)[1]
-    _exchange(op, a, b, c, 0, data, None)
-    return bytes(memoryview(_payload)[: _rx[3]])
+    return _exchange_socket(op, a, b, c, 0, data, None, True)
 
 
 # --- CPython: the chip is an object ---------------------------------------------------------
@@ -149,10 +148,10 @@ def _exchange(op, a, b, c, d, data, into):
             memoryview(into)[: len(payload)] = payload
             return len(payload)
         return value
-    return _exchange_socket(op, a, b, c, d, data, into)
+    return _exchange_socket(op, a, b, c, d, data, into, False)
 
 
-def _exchange_socket(op, a, b, c, d, data, into):
+def _exchange_socket(op, a, b, c, d, data, into, as_bytes):
     global _busy, _dirty, _deferred
     if _request is None:
         raise RuntimeError("the HAL is not connected to a chip")
@@ -174,19 +173,23 @@ def _exchange_socket(op, a, b, c, d, data, into):
         _request.write(tx, 4 * _ops.WORDS)
         if tx[6]:
             _request.write(data, tx[6])
-        _read(_rx, 4 * _ops.WORDS)
-        n = _rx[3]
+        rx = _rx
+        _read(rx, 4 * _ops.WORDS)
+        n = rx[3]
         if n:
-            _read(_payload if into is None or _rx[1] else into, n)
+            _read(_payload if into is None or rx[1] else into, n)
         _dirty = False
+        # Before `_busy` falls: an interrupt may run right after and use the same buffers.
+        if rx[1]:
+            _raise()
+        if as_bytes:
+            return bytes(memoryview(_payload)[:n])
+        return n if into is not None else rx[2]
     finally:
         _busy = False
         if _deferred:
             _deferred = False
             _reschedule()
-    if _rx[1]:
-        _raise()
-    return n if into is not None else _rx[2]
 
 
 def _reschedule():
@@ -231,7 +234,7 @@ def dispatch(_):
         while True:
             # An interrupt is acknowledged by asking for the one after it, so that a Ctrl-C
             # between the two cannot lose it.
-            _exchange_socket(_ops.IRQ_NEXT, _handled, 0, 0, 0, None, None)
+            _exchange_socket(_ops.IRQ_NEXT, _handled, 0, 0, 0, None, None, False)
             if not _rx[2]:
                 break
             _handled = _rx[2]

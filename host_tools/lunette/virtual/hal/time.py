@@ -1,7 +1,8 @@
 """Stands in for MicroPython's `time` on an ESP32, over the `time` of MicroPython's unix port.
 
 Modelled: `time()` and dates counted from 2000 by the chip's RTC, `sleep` that lets interrupts through
-(the unix port's own does not). Not modelled: ticks that wrap at 2**30. Not for CPython, whose `time` gets the extra names from `lunette.virtual.cpython`.
+(the unix port's own does not). Not modelled: ticks that start at boot and wrap at 2**30.
+Not for CPython, whose `time` gets the extra names from `lunette.virtual.cpython`.
 """
 
 import sys

@@ -1,0 +1,121 @@
+"""What every sub-command needs: running asyncio work that Ctrl-C ends in order, and finding the air."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lunette.errors import LunetteError
+
+if TYPE_CHECKING:
+    from lunette.client import Backends
+
+T = TypeVar("T")
+
+_PATIENCE = 3  # so many Ctrl-C end it at once, orderly or not
+
+
+class Stopped(BaseException):
+    """Ended by a signal, after an orderly shutdown. `number` is the signal's."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+def debugging() -> bool:
+    """The user wants tracebacks."""
+    return bool(os.environ.get("LUNETTE_DEBUG"))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` to its end. SIGINT, SIGTERM and SIGHUP cancel it and then raise Stopped.
+
+    Failures that asyncio only logs become one line on standard error.
+    """
+    return asyncio.run(_guarded(work))
+
+
+async def _guarded(work: Coroutine[Any, Any, T]) -> T:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        received.append(number)
+        if len(received) >= _PATIENCE:
+            os._exit(128 + number)
+        task.cancel()
+
+    def on_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, BrokenPipeError):
+            stop(signal.SIGPIPE)
+        elif debugging():
+            loop.default_exception_handler(context)
+        elif not received:
+            what = f"{type(error).__name__}: {error}" if error else context.get("message")
+            print(f"lunette: internal error: {what} (LUNETTE_DEBUG=1 shows more)", file=sys.stderr)
+
+    loop.set_exception_handler(on_failure)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signals.append(signal.SIGHUP)
+    for number in signals:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await work
+    except BaseException:
+        if received:
+            raise Stopped(received[0]) from None
+        raise
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def backends(virtual: bool) -> Backends:
+    """Bleak backends: the computer's own, or those of the running virtual glasses.
+
+    Raises LunetteError if none are running.
+    """
+    from lunette.client import Backends
+
+    if not virtual:
+        return Backends()
+    from lunette.virtual import bleak_backend, control
+
+    air = os.environ.get("LUNETTE_AIR")
+    if not air:
+        running = control.require()
+        air = running.air
+        os.environ.setdefault("LUNETTE_MTU", str(running.mtu))
+    bleak_backend.use_air(air)
+    return Backends(bleak_backend.VirtualClient, bleak_backend.VirtualScanner)
+
+
+def folder(path: Path) -> Path:
+    """`path`, absolute, made if it is not there. Raises LunetteError."""
+    path = Path(os.path.abspath(path.expanduser()))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LunetteError(f"cannot use the folder {path}: {error.strerror}") from None
+    return path
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file that appears in one step. Raises LunetteError."""
+    new = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, path)
+    except OSError as error:
+        raise LunetteError(f"cannot write {path}: {error.strerror}") from None

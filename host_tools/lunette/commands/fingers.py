@@ -1,0 +1,128 @@
+"""`lunette sim press`, `say`, `drop` ...: orders for the virtual glasses that are running."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lunette import paths
+from lunette.commands import options
+
+Button = Annotated[str, typer.Option(help="Which button.")]
+
+
+def _ask(do: str, **values: Any) -> Any:
+    from lunette.virtual import control
+
+    return control.ask(do, values)
+
+
+def press(button: Button = "talk") -> None:
+    """Put a finger on the button and leave it there."""
+    _ask("press", button=button)
+
+
+def release(button: Button = "talk") -> None:
+    """Let the button go."""
+    _ask("release", button=button)
+
+
+def tap(button: Button = "talk") -> None:
+    """Tap the button."""
+    _ask("tap", button=button)
+
+
+def double(button: Button = "talk") -> None:
+    """Tap the button twice."""
+    _ask("double", button=button)
+
+
+def triple(button: Button = "talk") -> None:
+    """Tap the button three times."""
+    _ask("triple", button=button)
+
+
+def hold(seconds: float, button: Button = "talk") -> None:
+    """Hold the button for SECONDS; ends when it is let go."""
+    _ask("hold", button=button, seconds=seconds)
+
+
+def say(
+    file: Annotated[Path | None, typer.Argument(help="WAV file; a sample sentence without.")] = None,
+    gain_db: Annotated[float, typer.Option(help="Louder (or softer, below 0) by so much.")] = 0.0,
+    wait: Annotated[bool, typer.Option(help="End when it has been said.")] = True,
+) -> None:
+    """Have a WAV file heard at the microphone."""
+    path = (file or paths.DATA / "speech.wav").expanduser().absolute()
+    _ask("say", wav=str(path), gain_db=gain_db, wait=wait)
+
+
+def noise(
+    kind: Annotated[str, typer.Argument(help="white, pink or hum.")],
+    level: Annotated[float, typer.Argument(help="RMS in dBFS, below 0.")],
+    seconds: Annotated[float, typer.Option(help="How long; 0 for ever.")] = 0.0,
+) -> None:
+    """Have noise around the glasses."""
+    _ask("noise", kind=kind, level_dbfs=level, seconds=seconds)
+
+
+def drop() -> None:
+    """Drop every Bluetooth link."""
+    _ask("drop")
+
+
+def power_cut() -> None:
+    """Take the power away, at whatever instant this is."""
+    _ask("power_cut")
+
+
+def power_on() -> None:
+    """Give the power back."""
+    _ask("power_on")
+
+
+def battery(volts: float) -> None:
+    """Set the battery's voltage."""
+    _ask("battery", volts=volts)
+
+
+def status(as_json: options.Json = False) -> None:
+    """Show how the running virtual glasses look from outside."""
+    answer = _ask("status")
+    if as_json:
+        print(json.dumps(answer))
+        return
+    width = max(len(key) for key in answer)
+    for key, value in answer.items():
+        print(f"{key:<{width}}  {_word(value)}")
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_word(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_word(inner) for inner in value) or "nothing"
+    return str(value)
+
+
+def quit_() -> None:
+    """Have the running virtual glasses end."""
+    _ask("quit")
+
+
+def register(app: typer.Typer) -> None:
+    """Make them sub-commands of `app`."""
+    for command in (press, release, tap, double, triple, hold, say, drop, status):
+        app.command()(command)
+    # A level is negative, and must not be taken for an option.
+    negative = {"ignore_unknown_options": True}
+    app.command(context_settings=negative)(noise)
+    app.command("power-cut")(power_cut)
+    app.command("power-on")(power_on)
+    app.command(context_settings=negative)(battery)
+    app.command("quit")(quit_)

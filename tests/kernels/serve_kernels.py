@@ -1,0 +1,73 @@
+"""Runs in MicroPython: calls kernels for the tests, one JSON request a line on standard input.
+
+Request ``[kernel, [argument, ...]]``, where an argument is an int or the hex digits of a buffer; reply
+``[result, [hex digits of each buffer afterwards, ...]]`` or ``{"error": text}``. The heap is locked during
+the call: a kernel that allocates is an error.
+"""
+
+import binascii
+import json
+import sys
+
+import micropython
+
+sys.path.insert(0, sys.argv[1])
+
+from dsp import adpcm, crc32, pcm
+
+
+def allocate(size):
+    return bytearray(size)
+
+
+KERNELS = {
+    "adpcm": adpcm,
+    "crc32": crc32,
+    "pcm": pcm,
+}
+
+
+def find(name):
+    if name == "allocate":
+        return allocate
+    module, _, function = name.partition(".")
+    return getattr(KERNELS[module], function)
+
+
+def call(kernel, args):
+    """``kernel(*args)`` with the heap locked (spelled out, because ``*args`` itself allocates)."""
+    a, b, c, d, e, f = (args + [None] * 6)[:6]
+    n = len(args)
+    micropython.heap_lock()
+    try:
+        if n == 1:
+            return kernel(a)
+        if n == 2:
+            return kernel(a, b)
+        if n == 3:
+            return kernel(a, b, c)
+        if n == 4:
+            return kernel(a, b, c, d)
+        if n == 5:
+            return kernel(a, b, c, d, e)
+        return kernel(a, b, c, d, e, f)
+    finally:
+        micropython.heap_unlock()
+
+
+def main():
+    while True:
+        line = sys.stdin.readline()
+        if not line:
+            return
+        name, texts = json.loads(line)
+        args = [bytearray(binascii.unhexlify(x)) if isinstance(x, str) else x for x in texts]
+        try:
+            result = call(find(name), args)
+            after = [binascii.hexlify(x).decode() for x in args if isinstance(x, bytearray)]
+            print(json.dumps([result, after]))
+        except Exception as error:
+            print(json.dumps({"error": repr(error)}))
+
+
+main()

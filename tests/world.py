@@ -1,0 +1,201 @@
+"""Whole virtual glasses and a host in one process and one virtual clock: chip, air, firmware, listener."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextlib
+import importlib
+import runpy
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from bleak import BleakClient, BleakScanner
+from lunette import paths
+from lunette.client import Backends
+from lunette.listen import Listener
+from lunette.store import Recording
+from lunette.virtual.air import Air, LinkModel
+from lunette.virtual.bleak_backend import VirtualClient, VirtualScanner
+from lunette.virtual.bleak_radio import use_air
+from lunette.virtual.chip.chip import Chip
+from lunette.virtual.chip.radio import Radio
+from lunette.virtual.cpython import Environment, micropython_modules, run
+
+ADDRESS = "C0:FF:EE:00:00:01"
+TALK, LIGHT = 1, 2  # pins of boards/virtual
+
+
+def virtual_board(**changes: Any) -> SimpleNamespace:
+    """Data of boards/virtual with `changes`, for example ``JOURNAL_KB=16``."""
+    data = runpy.run_path(str(paths.BOARDS / "virtual" / "board.py"))
+    return SimpleNamespace(**{k: v for k, v in data.items() if k.isupper()} | changes)
+
+
+class World:
+    """`glasses` (the firmware's runtime), `chip`, `radio`, `air`, `listener`, and what a hand does.
+
+    Times are seconds of the running `VirtualLoop`. `events` is what the listener observed, with times.
+    """
+
+    def __init__(self, env: Environment, folder: Path, board: Any = None, model: LinkModel | None = None):
+        self.env = env
+        self.folder = folder
+        self.board = board or virtual_board()
+        self.air = Air(model)
+        self.chip = Chip(self.board.CHIP)
+        self.radio = Radio(self.chip.bus)
+        self.glasses: Any = None
+        self.listener: Listener | None = None
+        self.events: list[tuple[float, str, Any]] = []
+        self.light: list[tuple[float, int]] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def start(self, listen: bool = True) -> None:
+        """Power on; returns with the host connected if it is to listen."""
+        self.chip.pins.watch(lambda pin, level, t: self.light.append((t, level)) if pin == LIGHT else None)
+        self.chip.analog.volts[8] = 1.95
+        self.radio.plug(await self.air.device("glasses", ADDRESS))
+        self.chip.attach_cpython(importlib.import_module("_port"))
+        use_air(self.air)
+        self.glasses = importlib.import_module("glasses.runtime").Glasses(self.board)
+        self._tasks.append(asyncio.create_task(self.glasses.main()))
+        if listen:
+            self.listen()
+            await self.until(lambda: self.glasses.link.streaming, "the host connects")
+
+    def listen(self, folder: str = "host") -> Listener:
+        """Start the host program of `lunette listen`."""
+        self.listener = Listener(
+            self.folder / folder, backends=self.backends(), observe=self._observe, first_timeout_s=30
+        )
+        task = asyncio.create_task(self.listener.run())
+        self._tasks.append(task)
+        self.listening = task
+        return self.listener
+
+    def _observe(self, what: str, detail: Any) -> None:
+        self.events.append((asyncio.get_running_loop().time(), what, detail))
+
+    async def stop_listening(self) -> None:
+        self.listening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.listening
+
+    @staticmethod
+    def backends() -> Backends:
+        return Backends(VirtualClient, VirtualScanner)
+
+    async def central(self) -> BleakClient:
+        """A plain Bleak client, connected."""
+        device = await BleakScanner.find_device_by_address(ADDRESS, timeout=5, backend=VirtualScanner)
+        assert device is not None, "the glasses do not advertise"
+        client = BleakClient(device, backend=VirtualClient)
+        await client.connect()
+        return client
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(1)  # what the radio was told to do is done
+        await self.radio.close()
+        await self.air.close()
+        use_air(None)
+
+    # --- the hand and the mouth
+
+    def press(self, bounce_ms: float = 0.0) -> None:
+        self.chip.pins.press(TALK, bounce_ms=bounce_ms)
+
+    def release(self, bounce_ms: float = 0.0) -> None:
+        self.chip.pins.release(TALK, bounce_ms=bounce_ms)
+
+    async def tap(self, seconds: float = 0.08) -> None:
+        self.press()
+        await asyncio.sleep(seconds)
+        self.release()
+
+    async def talk(self, seconds: float, bounce_ms: float = 0.0) -> None:
+        """Hold the button for so long."""
+        self.press(bounce_ms)
+        await asyncio.sleep(seconds)
+        self.release(bounce_ms)
+
+    def say(self, pcm: Any, at: float | None = None) -> float:
+        return self.chip.sound.say(np.asarray(pcm, np.int16), at)
+
+    # --- looking
+
+    @property
+    def recordings(self) -> list[Recording]:
+        assert self.listener is not None
+        return [r for r in self.listener.recordings if r.complete]
+
+    def heard(self, session: int = -1) -> Any:
+        """The samples that the chip's microphone delivered in a session (int16)."""
+        found = self.chip.i2s.sessions[session]
+        return self.chip.sound.render(found.first_sample, found.delivered)
+
+    async def until(self, done: Callable[[], Any], what: str, timeout: float = 30.0) -> None:
+        """Wait in virtual time; AssertionError after `timeout` seconds of it."""
+        end = asyncio.get_running_loop().time() + timeout
+        while not done():
+            assert asyncio.get_running_loop().time() < end, f"not in {timeout:g} s: {what}"
+            await asyncio.sleep(0.005)
+
+    async def complete(self, count: int, timeout: float = 30.0) -> list[Recording]:
+        """The recordings, once there are `count` whole ones."""
+        await self.until(lambda: len(self.recordings) >= count, f"{count} recordings", timeout)
+        return self.recordings
+
+
+def _plain_viper(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel as plain Python: the checked stand-in is ten times slower, and tested by itself."""
+    annotated = enumerate(kernel.__annotations__.values())
+    pointers = [(i, pointer) for i, pointer in annotated if pointer in _POINTERS.values()]
+
+    def call(*args: Any) -> Any:
+        shown = list(args)
+        for i, pointer in pointers:
+            shown[i] = pointer(shown[i])
+        return kernel(*shown)
+
+    return call
+
+
+_POINTERS = {
+    name: (lambda buffer, code=code: memoryview(buffer).cast("B").cast(code))
+    for name, code in (("ptr8", "B"), ("ptr16", "H"), ("ptr32", "I"))
+}
+
+
+def run_world(
+    folder: Path,
+    test: Callable[[World], Awaitable[None]],
+    *,
+    listen: bool = True,
+    checked: bool = False,
+    **options: Any,
+) -> None:
+    """Run ``await test(world)`` with glasses that are on, `checked`: with 32-bit checks in the kernels.
+    `options` are World's."""
+    with micropython_modules(paths.HAL, paths.FIRMWARE) as env:
+        if not checked:
+            sys.modules["micropython"].viper = _plain_viper  # type: ignore[attr-defined]
+            vars(builtins).update(_POINTERS)
+
+        async def main() -> None:
+            world = World(env, folder, **options)
+            try:
+                await world.start(listen)
+                await test(world)
+            finally:
+                await world.close()
+            assert not world.chip.errors
+
+        run(main())
