@@ -167,6 +167,10 @@ class Voice:
             self.probed_bytes += used
         self.probed_frames += 1
 
+    def _silent(self):
+        mic = self._mic
+        return self._recording is not None and not mic.ready() and mic.silent_ms() > _STALL_MS
+
     def _restart(self):
         self._log.warning("voice", "the microphone stalled")
         # What was not captured counts as lost, so that the time of what follows stays true.
@@ -197,10 +201,12 @@ class Voice:
                         self.step()
                     if 0 <= self._stop_at <= self._recording.count:
                         self._finish()
-                elif self._mic.silent_ms() > _STALL_MS:
-                    self._restart()
                 else:
+                    silent = self._silent()
                     await asyncio.sleep_ms(_POLL_MS)
+                    # Looked at twice: it may be this program that was late, and the driver was not.
+                    if silent and self._silent():
+                        self._restart()
             self.level = 0
 
     def counters(self):

@@ -58,8 +58,11 @@ class Recording:
         out = np.zeros(self.next_index * size, np.int16)
         decoder = Dvi4Decoder()
         for index, frame in self.frames.items():
-            samples = decoder.decode(frame)
-            out[index * size : index * size + len(samples)] = samples[:size]
+            try:
+                samples = decoder.decode(frame)[:size]
+            except ValueError:  # too short to be one: silence, and the checksum tells
+                continue
+            out[index * size : index * size + len(samples)] = samples
         return out
 
     def payload(self) -> bytes:
@@ -77,12 +80,15 @@ class Store:
         self.recordings: dict[int, Recording] = {}
         for path in sorted(self._partial.glob("*.json")):
             self._load(path)
+        for path in self._partial.glob("*.frames"):
+            if not path.with_suffix(".json").exists():
+                path.unlink()  # of a recording that was finished, or whose description is broken
 
     def _load(self, path: Path) -> None:
         try:
             head = json.loads(path.read_text())
             recording = Recording(head["number"], head["kind"], head["meta"])
-        except (ValueError, KeyError, OSError):
+        except (ValueError, KeyError, TypeError, OSError):
             path.unlink(missing_ok=True)
             return
         frames = path.with_suffix(".frames")
@@ -150,8 +156,9 @@ class Store:
         file = self._files.pop(recording.number, None)
         if file is not None:
             file.close()
-        self._stem(recording.number).with_suffix(".frames").unlink(missing_ok=True)
+        # In this order: without its description a partial recording does not come back.
         self._stem(recording.number).with_suffix(".json").unlink(missing_ok=True)
+        self._stem(recording.number).with_suffix(".frames").unlink(missing_ok=True)
 
     def _write(self, recording: Recording) -> Path:
         stamp = time.strftime("%Y-%m-%dT%H-%M-%S")

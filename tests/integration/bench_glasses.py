@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,16 @@ def make_image(path: Path, files: Mapping[str, Path | bytes], size_kb: int = 256
     return path
 
 
+def wait_gone(pid: int) -> bool:
+    """Wait for a process that is nobody's child here to end; False if it does not."""
+    deadline = time.monotonic() + LIMIT_S
+    while process.state(pid) is not process.State.GONE:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
+
+
 class Bench:
     """`async with Bench(tmp_path, {"main.py": b"..."}) as bench`: powered on when entered."""
 
@@ -41,7 +52,6 @@ class Bench:
         self.image = make_image(folder / "flash.img", files or {}, size_kb)
         self.output = bytearray()
         self.exits: list[str] = []
-        self.pids: set[int] = set()
         self._changed = asyncio.Event()
         options.setdefault("on_exit", self.exits.append)
         self.glasses = Supervisor(self.image, on_output=self._printed, **options)

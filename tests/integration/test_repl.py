@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench_glasses import LIMIT_S, Bench, make_image
+from bench_glasses import LIMIT_S, Bench, make_image, wait_gone
 from lunette.errors import LunetteError
 from lunette.virtual import interpreter, process
 from lunette.virtual.printout import BOOTED, Printout, chip_line_ends
@@ -229,7 +229,24 @@ def test_power_and_soft_reset(tmp_path: Path) -> None:
             await bench.type("\x03")
             await bench.printed(">>> ")
             assert await bench.ask("1 + 1") == "2\r\n"
+            # The same in the raw REPL, which stays raw.
+            await bench.until(lambda: bench.glasses.reading_input)
+            await bench.type("\x01\x04print('behind')\x04")
+            assert "boot\r\nraw REPL; CTRL-B to exit\r\n>OKbehind" in await bench.printed("behind\n")
         assert set(bench.exits) == {"soft", "killed"} and bench.exits.count("killed") == 2
+
+    asyncio.run(scenario())
+
+
+def test_ctrl_c_ends_a_loop_of_soft_resets(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Bench(tmp_path, {"main.py": b"raise SystemExit\n"}) as bench:
+            for _ in range(3):
+                await bench.printed("MPY: soft reboot\r\n")
+            await bench.type("\x03")
+            # The program runs far too shortly to be met by chance.
+            assert (await bench.printed(">>> ")).count("soft reboot") <= 3
+            assert await bench.ask("1 + 1") == "2\r\n"
 
     asyncio.run(scenario())
 
@@ -311,6 +328,7 @@ _PROGRAMS = {
     "input": "input('? ')",
     "request to the chip": "import _port; _port.call(b'hang')",
     "file system": "while True: open('x', 'w').write('y')\r",
+    "long call in C": "sum(range(30_000_000))",
     "swallowed twice": "exec(open('swallow.py').read())",
     "in callbacks": "exec(open('callbacks.py').read())",
 }
@@ -343,12 +361,23 @@ def test_ctrl_c_always_gets_a_prompt(tmp_path: Path) -> None:
         async with bench:
             await bench.printed(">>> ")
             pid = bench.glasses.pid
+            assert pid is not None
             for name, program in _PROGRAMS.items():
                 # Typed in one go: the key must neither come too early nor be taken for input.
                 await bench.type(f"{program}\r\x03")
                 await bench.printed("KeyboardInterrupt")
                 await bench.until(lambda: bench.glasses.reading_input, f"prompt after {name}")
                 assert await bench.ask("6 * 7") == "42\r\n", name
+            # The program starts while the key is already waiting behind it.
+            await bench.until(lambda: bench.glasses.reading_input)
+            os.kill(pid, signal.SIGSTOP)
+            await bench.type("while True: pass\r\r\x03")
+            await asyncio.sleep(0.05)  # for the supervisor to do what it would do wrong
+            os.kill(pid, signal.SIGCONT)
+            await bench.printed("KeyboardInterrupt")
+            # At the prompt a KeyboardInterrupt would end the interpreter, so it is not delivered.
+            await bench.until(lambda: bench.glasses.reading_input)
+            assert not process.interrupt(pid)
             # A user who leans on the key does not end the interpreter.
             await bench.type("while True: pass\r\r" + "\x03" * 200)
             await bench.printed("KeyboardInterrupt")
@@ -532,9 +561,8 @@ from lunette.virtual.printout import BOOTED, Printout, chip_line_ends
 from lunette.virtual.supervisor import Supervisor
 
 async def main():
-    glasses = Supervisor(Path(sys.argv[1]))
+    glasses = Supervisor(Path(sys.argv[1]), on_output=lambda data: print(glasses.pid, flush=True))
     await glasses.start()
-    print(glasses.pid, flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -542,7 +570,7 @@ asyncio.run(main())
 
 
 def test_interpreter_dies_with_its_supervisor(tmp_path: Path) -> None:
-    image = make_image(tmp_path / "flash.img", {"main.py": b"while True: pass\n"})
+    image = make_image(tmp_path / "flash.img", {"main.py": b"print('up')\nwhile True: pass\n"})
     with subprocess.Popen(
         [sys.executable, "-c", _ORPHAN, str(image)], stdout=subprocess.PIPE, text=True
     ) as owner:
@@ -550,4 +578,4 @@ def test_interpreter_dies_with_its_supervisor(tmp_path: Path) -> None:
         pid = int(owner.stdout.readline())
         assert process.state(pid) is not process.State.GONE
         owner.kill()
-    assert process.wait_gone(pid, LIMIT_S)
+    assert wait_gone(pid)

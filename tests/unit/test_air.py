@@ -252,6 +252,20 @@ def test_backlog_fills_each_event_as_the_airtime_allows(
     run(body())
 
 
+def test_both_directions_share_the_exchanges_of_an_event() -> None:
+    async def body() -> None:
+        link, central, peripheral, stats = bare_link(LinkModel(interval_ms=15, pdus_per_event=None))
+        link.phys = ("2M", "2M")
+        for _ in range(60):
+            link.send(central, Pdu(251, None))
+            link.send(peripheral, Pdu(251, None))
+        await asyncio.sleep(10 * 0.015 + 0.001)
+        # (1048 + 150 + 1048 + 150) us: six exchanges fit in 15 ms, each with a PDU each way.
+        assert (len(central.heard), len(peripheral.heard), stats.events) == (60, 60, 10)
+
+    run(body())
+
+
 def test_a_receiver_without_room_holds_the_sender_back() -> None:
     async def body() -> None:
         link, central, peripheral, stats = bare_link(LinkModel())

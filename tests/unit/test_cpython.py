@@ -5,6 +5,7 @@ import builtins
 import gc
 import importlib
 import os
+import random
 import socket
 import sys
 import time
@@ -47,21 +48,19 @@ def test_timers_fire_in_order_and_at_their_own_time():
     assert run(main()) == [(t, t) for t in (0.1, 0.2, 0.3, 1e5 + 0.7)]
 
 
-@given(st.lists(st.floats(0, 1e6), max_size=20))
-def test_a_timer_sees_its_own_time_exactly(times):
+def test_a_timer_sees_its_own_time_exactly():
+    chance = random.Random(1)
+    times = [chance.uniform(2, 3) ** n for n in range(-10, 12) for _ in range(10)]
+
     async def main():
         loop = asyncio.get_running_loop()
         seen = []
         for when in times:
             loop.call_at(when, lambda: seen.append(loop.time()))
-        await asyncio.sleep(2e6)
-        # Timers closer together than the loop's resolution (1 ns) fire in one go.
-        assert all(abs(a - b) <= 1e-9 for a, b in zip(seen, sorted(times), strict=True))
+        await asyncio.sleep(1e6)
         return seen
 
-    seen = run(main())
-    if all(b - a > 1e-8 for a, b in zip(sorted(times), sorted(times)[1:], strict=False)):
-        assert seen == sorted(times)
+    assert run(main()) == sorted(times)
 
 
 def test_deadlock_is_an_error_that_says_where():

@@ -354,3 +354,21 @@ def test_states_add_up_to_the_time_that_passed(folder: Path) -> None:
         assert sum(states.values()) == pytest.approx(now, abs=0.01)
 
     run_world(folder, test)
+
+
+def test_a_pause_that_the_driver_covers_costs_nothing(folder: Path) -> None:
+    async def test(world: World) -> None:
+        world.say(speech(3))
+        world.press()
+        await asyncio.sleep(0.5)
+        for _ in range(3):
+            world.env.clock.sleep_us(190_000)  # garbage collection, or a hook that takes its time
+            await asyncio.sleep(0.3)
+        world.release()
+        (recording,) = await world.complete(1)
+        counters = world.glasses.voice.counters()
+        assert (counters["mic.stalls"], counters["mic.overruns"], recording.lost) == (0, 0, 0)
+        samples = recording.next_index * FRAME
+        assert np.array_equal(recording.pcm(), reference(world.heard()[:samples]))
+
+    run_world(folder, test)

@@ -44,8 +44,12 @@ def _boot():
     del sys.modules["blockdev"]
 
     if config["FDS"]:
+        # asyncio first: its queue is C on the built-in clock, so its Python part needs that clock too.
+        sys.path[:] = [".frozen"]
+        import asyncio  # noqa: F401
+
         sys.path[:] = [config["HAL"]]
-        # Before the built-in ones are imported by anything: what is in sys.modules wins.
+        # The rest before anything imports the built-in ones: what is in sys.modules wins.
         present = os.listdir(config["HAL"])
         import _port
 

@@ -119,9 +119,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self._jobs:
             return wait(self._patience)
         if timeout is not None:
-            # The timer's own time, not now + timeout: a sum of differences drifts off by rounding.
-            timers: list[asyncio.TimerHandle] = getattr(self, "_scheduled", [])
-            self._now = max(self._now, timers[0].when() if timers else self._now + timeout)
+            self._now += timeout
             return []
         if len(self._jumping.get_map()) > self._own_descriptors:
             ready = wait(self._patience)

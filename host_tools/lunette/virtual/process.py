@@ -7,7 +7,6 @@ import enum
 import os
 import platform
 import signal
-import time
 from pathlib import Path
 
 _READ_SYSCALL = {"x86_64": "0", "aarch64": "63", "riscv64": "63", "armv7l": "3", "i686": "3"}.get(
@@ -109,13 +108,3 @@ def check_platform() -> str | None:
     if not Path("/proc/self/status").exists():
         return "virtual glasses need Linux (/proc and SOCK_SEQPACKET); use a container elsewhere"
     return None
-
-
-def wait_gone(pid: int, timeout_s: float) -> bool:
-    """Wait for a process that is not a child to end; for tests and clean-up."""
-    deadline = time.monotonic() + timeout_s
-    while state(pid) is not State.GONE:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True

@@ -1,7 +1,9 @@
 """Stands in for MicroPython's `time` on an ESP32, over the `time` of MicroPython's unix port.
 
-Modelled: `time()` and dates counted from 2000 by the chip's RTC, `sleep` that lets interrupts through
-(the unix port's own does not). Not modelled: ticks that start at boot and wrap at 2**30.
+Modelled: ticks that start near 0 at boot and wrap at 2**30 (the unix port's wrap never), `time()` and
+dates counted from 2000 by the chip's RTC, `sleep` that lets interrupts through (the unix port's own
+does not). asyncio keeps the built-in clock: its task queue is C and knows no other, and mixing the two
+made every sleep last for ever; so boot.py imports asyncio before this module takes the name `time`.
 Not for CPython, whose `time` gets the extra names from `lunette.virtual.cpython`.
 """
 
@@ -16,7 +18,13 @@ import _ops
 import _port
 import utime as _builtin
 
+_PERIOD = 1 << 30
+_MASK = _PERIOD - 1
+_HALF = _PERIOD >> 1
 _TO_2000 = 946684800
+
+_us = _builtin.ticks_us
+_boot = _us()
 
 sleep_ms = _builtin.sleep_ms
 sleep_us = _builtin.sleep_us
@@ -28,13 +36,26 @@ def sleep(seconds):
     sleep_ms(int(seconds * 1000))
 
 
-# asyncio's task queue is C and keeps its times on the built-in clock: another one beside it, with the
-# chip's start and wrap, made every sleep last for ever. The wrap is modelled in CPython instead.
-ticks_ms = _builtin.ticks_ms
-ticks_us = _builtin.ticks_us
-ticks_cpu = _builtin.ticks_cpu
-ticks_diff = _builtin.ticks_diff
-ticks_add = _builtin.ticks_add
+def ticks_ms():
+    return (_us() - _boot) // 1000 & _MASK
+
+
+def ticks_us():
+    return _us() - _boot & _MASK
+
+
+def ticks_cpu():
+    return (_us() - _boot) * 240 & _MASK
+
+
+def ticks_diff(end, start):
+    return ((end - start + _HALF) & _MASK) - _HALF
+
+
+def ticks_add(ticks, delta):
+    if not -_HALF < delta < _HALF:
+        raise OverflowError("ticks interval overflow")
+    return (ticks + delta) & _MASK
 
 
 def time():

@@ -1,0 +1,1 @@
+"""The bench: ``python -m tests.bench`` from the checkout, or ``make bench``."""

@@ -1,0 +1,292 @@
+"""The parts on the chip model: button, LED, capture light, microphone, battery."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from lunette import paths
+from lunette.virtual.chip.chip import Chip
+from lunette.virtual.cpython import Environment, micropython_modules, run
+from world import virtual_board
+
+
+class Flag:
+    def __init__(self) -> None:
+        self.sets = 0
+
+    def set(self) -> None:
+        self.sets += 1
+
+
+def with_chip(test: Callable[[Chip, Environment], Coroutine[Any, Any, None]], name: str = "esp32s3") -> None:
+    with micropython_modules(paths.HAL, paths.FIRMWARE) as env:
+
+        async def main() -> None:
+            chip = Chip(name)
+            chip.attach_cpython(importlib.import_module("_port"))
+            await test(chip, env)
+            assert not chip.errors
+
+        run(main())
+
+
+# --- button
+
+
+def test_every_edge_is_noted_with_its_time() -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.button import Button
+
+        flag = Flag()
+        button = Button(1, wake=flag)
+        assert not button.pressed
+        for seconds in (0.015, 0.2):
+            chip.pins.press(1)
+            await asyncio.sleep(seconds)
+            assert button.pressed == (chip.pins.level(1) == 0)
+            chip.pins.release(1)
+            await asyncio.sleep(0.1)
+        edges: list[tuple[int, bool]] = []
+        button.drain(lambda t, pressed: edges.append((t, pressed)))
+        assert edges == [(0, True), (15, False), (115, True), (315, False)]
+        assert flag.sets == 4
+        edges.clear()
+        button.drain(lambda t, pressed: edges.append((t, pressed)))
+        assert edges == []
+
+    with_chip(test)
+
+
+@pytest.mark.parametrize(("active", "pull"), [(0, "up"), (1, "down"), (0, None)])
+def test_polarity_and_pull(active: int, pull: str | None) -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.button import Button
+
+        button = Button(1, active, pull, Flag())
+        if pull is None:
+            chip.pins.resistor(1, 1)
+        assert not button.pressed
+        chip.pins.drive(1, active)
+        assert button.pressed
+
+    with_chip(test)
+
+
+@pytest.mark.parametrize("finally_pressed", [False, True])
+def test_a_storm_of_edges_is_counted_and_the_last_level_known(finally_pressed: bool) -> None:
+    """More edges than the queue holds: without a last look the button would stay as it was."""
+
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.button import Button
+
+        button = Button(1, wake=Flag())
+        for i in range(60 + finally_pressed):
+            chip.pins.drive(1, i % 2)
+            await asyncio.sleep(0.001)
+        chip.pins.drive(1, 0 if finally_pressed else 1)
+        await asyncio.sleep(0.001)
+        edges: list[tuple[int, bool]] = []
+        button.drain(lambda t, pressed: edges.append((t, pressed)))
+        assert button.overflows > 0
+        assert len(edges) <= 32
+        assert edges[-1][1] == finally_pressed
+        assert edges == sorted(edges, key=lambda e: e[0])
+
+    with_chip(test)
+
+
+# --- led and the light of capture
+
+
+@pytest.mark.parametrize("active", [0, 1])
+def test_a_held_light_cannot_be_hidden(active: int) -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.led import Led
+
+        led = Led(2, active)
+
+        def lit() -> bool:
+            assert led.lit == (chip.pins.level(2) == active)
+            return led.lit
+
+        assert not lit()
+        led.on()
+        assert lit()
+        led.off()
+        assert not lit()
+        led.hold()
+        led.hold()
+        led.off()
+        assert lit()
+        led.unhold()
+        assert lit()
+        led.unhold()
+        assert not lit()
+        led.unhold()  # one too many does no harm
+        led.on()
+        led.hold()
+        led.unhold()
+        assert lit(), "what was on before is on again"
+
+    with_chip(test)
+
+
+class Steps:
+    """A light and a capture part that note what happens in which order."""
+
+    def __init__(self, fail: str = "") -> None:
+        from glasses.parts.capture import CapturePart
+
+        self.log: list[str] = []
+        log = self.log
+
+        class Part(CapturePart):
+            def _begin(self) -> None:
+                log.append("begin")
+                if fail == "begin":
+                    raise OSError(5)
+
+            def _finish(self) -> None:
+                log.append("finish")
+                if fail == "finish":
+                    raise OSError(5)
+
+        light = SimpleNamespace(hold=lambda: log.append("light"), unhold=lambda: log.append("dark"))
+        self.part = Part(light)
+
+
+def test_light_before_the_first_and_after_the_last_sample() -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        steps = Steps()
+        part = steps.part
+        part.stop()  # harmless
+        part.start()
+        with pytest.raises(RuntimeError):
+            part.start()
+        assert part.capturing
+        part.stop()
+        part.stop()
+        assert steps.log == ["light", "begin", "finish", "dark"]
+        assert not part.capturing
+        assert part.starts == 1
+
+    with_chip(test)
+
+
+@pytest.mark.parametrize("fail", ["begin", "finish"])
+def test_a_failure_does_not_leave_the_light_on_or_off(fail: str) -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        steps = Steps(fail)
+        with pytest.raises(OSError):
+            steps.part.start()
+            steps.part.stop()
+        assert steps.log == ["light", "begin", "finish", "dark"]
+        assert not steps.part.capturing
+
+    with_chip(test)
+
+
+# --- microphone
+
+
+def test_buffers_follow_each_other_without_a_gap() -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.led import Led
+        from glasses.parts.microphone import I2SMicrophone
+
+        microphone = I2SMicrophone(Led(2), 0, 4, 5, 6)
+        said = np.arange(16000, dtype=np.int16)
+        chip.sound.say(said)
+        microphone.start()
+        assert chip.pins.level(2) == 1
+        heard = []
+        while len(heard) < 40:
+            if microphone.ready():
+                index = microphone.take()
+                heard.append(np.frombuffer(bytes(microphone.buffers[index]), "<i2"))
+                microphone.give(index)
+            else:
+                assert microphone.silent_ms() <= 35  # a whole descriptor at a time
+                await asyncio.sleep(0.003)
+        microphone.stop()
+        assert chip.pins.level(2) == 0
+        assert np.array_equal(np.concatenate(heard), said[: 40 * 320])
+        assert microphone.counters() == {"mic.starts": 1, "mic.overruns": 0, "mic.stalls": 0}
+
+    with_chip(test)
+
+
+@pytest.mark.parametrize("wrap_ms", [None, 200])
+def test_a_pause_is_measured_in_descriptors(wrap_ms: int | None) -> None:
+    """The driver drops the oldest silently; the count comes from the clock, also where ticks wrap."""
+
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.microphone import I2SMicrophone
+
+        if wrap_ms is not None:
+            env.clock.offset_us = 2**30 - wrap_ms * 1000
+        microphone = I2SMicrophone(None, 0, 4, 5, 6, ibuf=8192)
+
+        async def listen(frames: int) -> None:
+            for _ in range(frames):
+                while not microphone.ready():
+                    await asyncio.sleep(0.003)
+                microphone.give(microphone.take())
+
+        microphone.start()
+        await listen(20)
+        assert microphone.overruns == 0
+        await asyncio.sleep(0.5)
+        await listen(40)
+        session = chip.i2s.sessions[-1]
+        assert session.dropped >= 256 * 20
+        assert abs(microphone.overruns - session.dropped / 256) <= 1
+        assert microphone.overruns == microphone.take_overruns
+        before = microphone.overruns
+        await listen(60)
+        assert microphone.overruns == before, "counted once"
+        microphone.stop()
+        microphone.start()
+        assert microphone.take_overruns == 0
+        microphone.stop()
+
+    with_chip(test)
+
+
+# --- battery and boards
+
+
+def test_the_battery_is_read_through_its_divider() -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.battery import Battery
+
+        battery = Battery(8, ratio=2.0, empty_v=3.3, full_v=4.2)
+        for volts, percent in ((4.2, 100), (3.75, 50), (3.3, 0), (3.0, 0), (4.4, 100)):
+            chip.analog.volts[8] = volts / 2
+            assert battery.volts() == pytest.approx(volts, abs=0.01)
+            assert battery.percent() == pytest.approx(percent, abs=1)
+
+    with_chip(test)
+
+
+def test_a_part_that_cannot_be_is_said_and_the_others_work() -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.board import BoardError, Parts
+
+        declared: dict[str, Any] = dict(virtual_board().PARTS)
+        declared["battery"] = declared["battery"] | {"pin": 40}  # no ADC there
+        declared["extra"] = {"driver": "button", "pin": 99}
+        parts = Parts(SimpleNamespace(PARTS=declared), Flag())
+        assert parts.names() == {"light": True, "mic": True, "battery": False, "talk": True}
+        assert [p.split(":")[0] for p in parts.problems] == ["battery", "extra"]
+        del declared["mic"]["sd"]
+        with pytest.raises(BoardError, match="mic lacks sd"):
+            Parts(SimpleNamespace(PARTS=declared), Flag())
+
+    with_chip(test)

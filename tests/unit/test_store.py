@@ -1,0 +1,216 @@
+"""Recordings on the host's disk: whole or resumable at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import wave
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lunette.codecs import decode_dvi4
+from lunette.store import Store
+
+META = {"codec": "dvi4", "rate": 16000, "frame": 320, "cause": "button"}
+OWNER = "C0:FF:EE:00:00:01"
+
+
+def frame(seed: int) -> bytes:
+    """A DVI4 frame of 320 samples."""
+    return bytes([seed & 0x7F, 0, seed % 89, 0]) + np.random.default_rng(seed).bytes(160)
+
+
+def partial(folder: Path) -> list[Path]:
+    return sorted(p for p in (folder / ".partial").rglob("*") if p.is_file())
+
+
+def test_a_whole_recording_is_a_wav_and_its_description(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    recording = store.open(7, "speech", META, now=1.5)
+    frames = [frame(i) for i in range(5)]
+    for i, data in enumerate(frames):
+        assert store.add(recording, i, data)
+    assert recording.seconds == 0.1
+    crc = zlib.crc32(b"".join(frames))
+    store.finish(recording, 5, crc, {"lost": 0})
+    assert (recording.complete, recording.crc_ok, recording.lost, recording.started_s) == (True, True, 0, 1.5)
+    assert recording.path is not None
+    with wave.open(str(recording.path)) as file:
+        heard = np.frombuffer(file.readframes(10_000), "<i2")
+    assert np.array_equal(heard, np.concatenate([decode_dvi4(f) for f in frames]))
+    about = json.loads(recording.path.with_suffix(".json").read_text())
+    assert about == {
+        "id": 7, "kind": "speech", "frames": 5, "lost": 0, "crc_ok": True, "meta": META, "end": {"lost": 0},
+    }  # fmt: skip
+    assert partial(tmp_path) == []
+    assert sorted(p.suffix for p in tmp_path.iterdir() if p.is_file()) == [".json", ".wav"]
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("photo", ".bin"), ("log", ".txt"), ("event", ".txt")])
+def test_other_kinds_are_kept_as_they_are(tmp_path: Path, kind: str, suffix: str) -> None:
+    store = Store(tmp_path, OWNER)
+    recording = store.open(1, kind, {}, 0.0)
+    store.add(recording, 0, b"abc")
+    store.add(recording, 1, b"def")
+    store.finish(recording, 2, zlib.crc32(b"abcdef"), {})
+    assert recording.path is not None and recording.path.suffix == suffix
+    assert recording.path.read_bytes() == b"abcdef"
+    assert recording.seconds == 0
+    assert recording.crc_ok
+
+
+def test_what_the_glasses_lost_is_silence_and_counted(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    recording = store.open(1, "speech", META, 0.0)
+    for i in (0, 1, 4):
+        store.add(recording, i, frame(i))
+    store.finish(recording, 6, zlib.crc32(frame(0) + frame(1) + frame(4)), {"lost": 3})
+    pcm = recording.pcm()
+    assert (recording.lost, recording.crc_ok, len(pcm)) == (3, True, 6 * 320)
+    assert np.array_equal(pcm[4 * 320 : 5 * 320], decode_dvi4(frame(4)))
+    assert not pcm[2 * 320 : 4 * 320].any()
+    assert not pcm[5 * 320 :].any()
+
+
+def test_a_wrong_checksum_is_told(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    recording = store.open(1, "speech", META, 0.0)
+    store.add(recording, 0, frame(0))
+    store.finish(recording, 1, zlib.crc32(frame(0)) ^ 1, {})
+    assert recording.crc_ok is False
+    assert recording.path is not None
+    assert json.loads(recording.path.with_suffix(".json").read_text())["crc_ok"] is False
+
+
+def test_frames_that_are_no_frames_do_not_prevent_the_rest(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    recording = store.open(1, "speech", META, 0.0)
+    frames = [b"\x01", frame(1) + bytes(40), frame(2)]
+    for i, data in enumerate(frames):
+        store.add(recording, i, data)
+    store.finish(recording, 3, 0, {})
+    assert np.array_equal(recording.pcm()[640:], decode_dvi4(frame(2)))
+    assert not recording.pcm()[:320].any()
+
+
+def test_duplicates_and_late_frames_are_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    recording = store.open(1, "log", {}, 0.0)
+    assert store.add(recording, 0, b"a")
+    assert store.add(recording, 3, b"b")
+    for index in (0, 1, 2, 3):
+        assert not store.add(recording, index, b"x")
+    assert recording.payload() == b"ab"
+    store.finish(recording, 4, zlib.crc32(b"ab"), {})
+    assert not store.add(recording, 4, b"c")
+    assert store.open(1, "log", {}, 9.0) is recording
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.binary(min_size=1, max_size=200)), min_size=1, max_size=12),
+    st.integers(0, 2**16),
+)
+def test_a_crash_at_any_byte_keeps_a_prefix(
+    tmp_path_factory: Any, frames: list[tuple[int, bytes]], cut: int
+) -> None:
+    """The partial file, cut anywhere, gives the frames that were whole; and it can be added to."""
+    folder = tmp_path_factory.mktemp("store")
+    store = Store(folder, OWNER)
+    recording = store.open(1, "log", {"a": 1}, 0.0)
+    expected, index = [], 0
+    for skip, data in frames:
+        index += skip
+        assert store.add(recording, index, data)
+        expected.append((index, data))
+        index += 1
+    store.flush(recording)
+    store.close()
+    (path,) = [p for p in partial(folder) if p.suffix == ".frames"]
+    size = path.stat().st_size
+    cut = min(cut, size)
+    os.truncate(path, size - cut)
+
+    again = Store(folder, OWNER)
+    (loaded,) = again.recordings.values()
+    held = list(loaded.frames.items())
+    assert held == expected[: len(held)]
+    sizes = [6 + len(data) for _, data in expected]
+    assert len(held) == sum(sum(sizes[: i + 1]) <= size - cut for i in range(len(sizes)))
+    assert loaded.crc == zlib.crc32(b"".join(data for _, data in held))
+    assert (loaded.kind, loaded.meta, loaded.complete) == ("log", {"a": 1}, False)
+    for index, data in expected[len(held) :]:
+        assert again.add(loaded, index, data)
+    again.flush(loaded)
+    again.close()
+    third = Store(folder, OWNER)
+    assert list(third.recordings[1].frames.items()) == expected
+    third.finish(third.recordings[1], index + 1, zlib.crc32(b"".join(d for _, d in expected)), {})
+    assert third.recordings[1].crc_ok
+    assert partial(folder) == []
+
+
+def test_what_is_flushed_is_on_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    recording = store.open(1, "log", {}, 0.0)
+    store.add(recording, 0, b"abc")
+    store.flush(recording)
+    other = Store(tmp_path, OWNER)  # while the first still has it open, as after a kill
+    assert other.recordings[1].frames == {0: b"abc"}
+
+
+def test_hosts_of_two_glasses_do_not_mix(tmp_path: Path) -> None:
+    for owner, data in ((OWNER, b"a"), ("C0:FF:EE:00:00:02", b"b")):
+        store = Store(tmp_path, owner)
+        recording = store.open(1, "log", {}, 0.0)
+        store.add(recording, 0, data)
+        store.close()
+    assert Store(tmp_path, OWNER).recordings[1].payload() == b"a"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"number": 1}', "7"])
+def test_a_broken_description_is_dropped(tmp_path: Path, content: str) -> None:
+    store = Store(tmp_path, OWNER)
+    store.add(store.open(1, "log", {}, 0.0), 0, b"old")
+    store.close()
+    (path,) = [p for p in partial(tmp_path) if p.suffix == ".json"]
+    path.write_text(content)
+    again = Store(tmp_path, OWNER)
+    assert again.recordings == {}
+    recording = again.open(1, "log", {}, 0.0)
+    assert again.add(recording, 0, b"x")
+    again.close()
+    assert Store(tmp_path, OWNER).recordings[1].payload() == b"x"
+
+
+def test_gone_from_the_glasses_keeps_what_came(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    recording = store.open(1, "speech", META, 0.0)
+    store.add(recording, 0, frame(0))
+    assert store.forget(1) is recording
+    assert (recording.complete, recording.crc_ok, recording.end) == (True, False, {"truncated": True})
+    assert recording.path is not None and recording.path.exists()
+    assert store.forget(99) is None
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path, OWNER)
+    recording = store.open(1, "photo", {}, 0.0)
+    store.add(recording, 0, b"abc")
+    store.flush(recording)
+
+    def fail(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError):
+        store.finish(recording, 1, zlib.crc32(b"abc"), {})
+    monkeypatch.undo()
+    assert not recording.complete
+    assert not list(tmp_path.glob("*.bin"))
+    store.close()
+    assert Store(tmp_path, OWNER).recordings[1].payload() == b"abc"
