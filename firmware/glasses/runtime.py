@@ -194,15 +194,26 @@ class Glasses:
         self._dead.append("main")
         self._services["main"] = self.main
         self._revive()
-        self._timer = machine.Timer(0, mode=machine.Timer.PERIODIC, period=_TICK_MS, callback=self._tick)
+        self._timer = machine.Timer(0)
+        self._arm()
+
+    def _arm(self):
+        # One shot at a time: a periodic timer that the prompt is late to serve fills the scheduler's
+        # queue of eight, and then the microphone's completions find no room.
+        self._timer.init(mode=self._timer.ONE_SHOT, period=_TICK_MS, callback=self._tick)
 
     def _tick(self, timer):
         # Runs every task that is due and comes back.
+        if self._timer is None:
+            return
         try:
             asyncio.get_event_loop().run_until_complete(asyncio.create_task(_once()))
         except Exception as error:
             self._stop_timer()
             sys.print_exception(error)
+            return
+        if self._timer is not None:
+            self._arm()
 
     def _stop_timer(self):
         if self._timer is not None:

@@ -11,6 +11,7 @@ virtual glasses' one is in `lunette.virtual.bleak_backend`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def explain(error: Exception) -> LunetteError:
     if isinstance(error, LunetteError):
         return error
     lowered = text.lower()
-    if isinstance(error, FileNotFoundError) or "dbus" in lowered or "bluez" in lowered or "adapter" in lowered:
+    if isinstance(error, FileNotFoundError) or any(word in lowered for word in ("dbus", "bluez", "adapter")):
         return LunetteError(
             f"no usable Bluetooth adapter ({text}): switch Bluetooth on, or add --virtual for virtual glasses"
         )
@@ -184,10 +185,8 @@ class GlassesClient:
         return self.hello
 
     async def disconnect(self) -> None:
-        try:
+        with contextlib.suppress(BleakError, OSError):
             await self._client.disconnect()
-        except (BleakError, OSError):
-            pass
 
     async def ack(self, recording: int, next_index: int) -> None:
         """Everything of the recording below `next_index` is on disk."""

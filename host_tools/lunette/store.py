@@ -132,7 +132,8 @@ class Store:
             return False
         file = self._files.get(recording.number)
         if file is None:
-            file = self._files[recording.number] = self._stem(recording.number).with_suffix(".frames").open("ab")
+            file = self._stem(recording.number).with_suffix(".frames").open("ab")
+            self._files[recording.number] = file
         file.write(_RECORD.pack(index, len(frame)) + frame)
         self._take(recording, index, frame)
         return True

@@ -89,7 +89,7 @@ def _short(number: float | None) -> float | None:
     """Six digits: no measurement here is better than that."""
     if number is None:
         return None
-    short = float(f"{number:.6g}")
+    short = float(f"{number:.6g}")  # numpy's numbers too, which JSON would not take
     return int(short) if short.is_integer() else short
 
 

@@ -17,7 +17,7 @@ from lunette.virtual.chip.server import ChipServer
 from lunette.virtual.process import interrupt
 
 PRELUDE = """
-import sys
+import sys, asyncio  # asyncio keeps the built-in clock, as boot.py sees to
 sys.path.insert(0, {hal!r})
 import _port
 _port.open({request}, {bell})
@@ -299,6 +299,8 @@ print(ticks[:5])
 pwm = machine.PWM(Pin(7), freq=1000, duty_u16=32768)
 start = time.ticks_us(); time.sleep(0.05); spent = time.ticks_diff(time.ticks_us(), start)
 print(49000 <= spent < 500000, len(time.gmtime(0)), time.gmtime(0)[0])
+print(time.ticks_add(0, -1) == (1 << 30) - 1, time.ticks_diff(2, (1 << 30) - 3))
+print(refused(lambda: time.ticks_add(0, 1 << 29)), 0 <= time.ticks_ms() < 20000)
 """
 
     async def main() -> None:
@@ -319,6 +321,8 @@ print(49000 <= spent < 500000, len(time.gmtime(0)), time.gmtime(0)[0])
             "1550000 3",
             "[True, True, True, True, True]",
             "True 8 2000",
+            "True 5",
+            "('OverflowError', 'ticks interval overflow') True",
         ]
         assert chip.pins.neopixels[21] == [(0, 0, 0), (1, 2, 3)]
         assert chip.pins.duty(7) == pytest.approx(0.5, abs=0.001)

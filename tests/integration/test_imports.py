@@ -56,7 +56,9 @@ def test_cpython_imports(name: str) -> None:
 
         module = run(main())
         file = Path(str(module.__file__))
-        assert file.is_relative_to(paths.FIRMWARE) or file.is_relative_to(paths.HAL), "another module of that name"
+        assert file.is_relative_to(paths.FIRMWARE) or file.is_relative_to(paths.HAL), (
+            "another module of that name"
+        )
 
 
 @pytest.mark.parametrize("folder", BOARDS, ids=lambda p: p.name)
@@ -76,7 +78,7 @@ def test_cpython_runs_main(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             ran: list[str] = []
             monkeypatch.setattr(glasses, "run", lambda: ran.append("run"))
             importlib.import_module("main")
-            assert "double" in glasses.runtime().bus._hooks
+            assert "double" in glasses.instance().bus._hooks
             return ran
 
         assert run(main()) == ["run"]
@@ -84,15 +86,15 @@ def test_cpython_runs_main(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 _SCRIPT = """
 import json, sys
-hal, firmware, boards, names = json.loads(sys.argv[1])
+with open(sys.argv[1]) as file:  # an argument holds 255 characters at most
+    hal, firmware, boards, names = json.load(file)
 sys.path.insert(0, hal)
 import _port
 _port.open(int(sys.argv[2]), int(sys.argv[3]))
-del sys.modules["time"]
 for name in ("time", "machine", "bluetooth", "esp32"):
     __import__(name)
 sys.path.insert(1, firmware)
-failed = []
+
 for name in names:
     try:
         __import__(name)
@@ -115,7 +117,8 @@ def test_micropython_imports(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(_SCRIPT)
     names = HAL + FIRMWARE
-    arguments = json.dumps([str(paths.HAL), str(paths.FIRMWARE), [str(b) for b in BOARDS], names])
+    arguments = tmp_path / "arguments.json"
+    arguments.write_text(json.dumps([str(paths.HAL), str(paths.FIRMWARE), [str(b) for b in BOARDS], names]))
 
     async def main() -> str:
         request, child_request = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -124,7 +127,7 @@ def test_micropython_imports(tmp_path: Path) -> None:
         server = ChipServer(Chip().bus)
         server.attach(request, bell)
         process = await asyncio.create_subprocess_exec(
-            *interpreter.command(str(script), arguments, *map(str, fds)),
+            *interpreter.command(str(script), str(arguments), *map(str, fds)),
             pass_fds=fds,
             cwd=tmp_path,
             stdin=asyncio.subprocess.DEVNULL,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from bumble import core, hci, pairing
+from bumble import att, core, hci, pairing
 from bumble.core import AdvertisingData
 from bumble.device import AdvertisingType, Connection, Device
 from bumble.gatt import Characteristic, Service
@@ -86,6 +86,8 @@ def in_virtual_time(test: Callable[..., Awaitable[None]], model: LinkModel | Non
         await air.close()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, "the air left tasks running"
+        timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+        assert all(timer.cancelled() for timer in timers), "the air left timers running"
 
     run(body())
 
@@ -434,6 +436,11 @@ def test_a_changed_model_reaches_the_link_and_both_hosts() -> None:
         air.model = LinkModel(interval_ms=100)
         await asyncio.sleep(0.5)
         assert (peripheral.parameters.connection_interval, (await peripheral.get_phy()).rx_phy) == (100, 2)
+        assert air.stats()["retransmissions"] == 0
+        air.model = LinkModel(interval_ms=100, loss=0.95)
+        await central.gatt_client.send_command(att.ATT_Write_Command(attribute_handle=1, attribute_value=b""))
+        await asyncio.sleep(1)
+        assert air.stats()["retransmissions"] > 0
 
     in_virtual_time(test)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-SLOTS = 7
+SLOTS = 5
 KINDS = ("speech", "photo", "log", "event")
 
 
@@ -190,7 +190,11 @@ class JournalMachine(RuleBasedStateMachine):
     def same_recordings(self) -> None:
         assert self.journal.recordings == [recording for recording, _ in self.pairs]
         for recording, model in self.pairs:
-            assert (recording.count, recording.lost, recording.closed) == (model.count, model.lost, model.closed)
+            assert (recording.count, recording.lost, recording.closed) == (
+                model.count,
+                model.lost,
+                model.closed,
+            )
             found = self.journal.find(model.number)
             assert found is (None if model.draft else recording)
 
@@ -305,6 +309,24 @@ def test_write_cuts_and_counts_what_does_not_fit(micropython: Any) -> None:
     assert not journal.write(recording, data)
     assert (recording.count, recording.lost) == (3, 1)
     assert bytes(journal.data) == data[: 2 * SLOT]
+
+
+def test_only_whole_recordings_for_the_host_are_evicted_the_oldest_first(micropython: Any) -> None:
+    journal = make(micropython, 4)
+    draft = journal.open("speech", {}, draft=True)
+    growing = journal.open("speech", {})
+    first, second = journal.open("log", {}), journal.open("event", {})
+    for recording in (draft, growing, first, second):
+        journal.write(recording, b"x")
+    for recording in (draft, first, second):
+        journal.close(recording)
+    for left in ([draft, growing, second], [draft, growing]):
+        assert journal.slot() >= 0
+        journal.append(growing, 1)
+        assert journal.recordings == left
+    assert journal.slot() == -1
+    assert journal.recordings == [draft, growing]
+    assert (journal.evicted_recordings, journal.evicted_frames) == (2, 2)
 
 
 def test_recordings_without_frames_do_not_pile_up(micropython: Any) -> None:

@@ -67,9 +67,7 @@ def test_drops_again_and_again(folder: Path) -> None:
         first, second = await world.complete(2)
         for recording in (first, second):
             assert (recording.lost, recording.crc_ok) == (0, True)
-        assert np.array_equal(
-            first.pcm(), reference(world.heard(0)[: first.next_index * FRAME])
-        )
+        assert np.array_equal(first.pcm(), reference(world.heard(0)[: first.next_index * FRAME]))
 
     run_world(folder, test, model=LinkModel(supervision_timeout_ms=500))
 
@@ -127,7 +125,8 @@ def test_a_stack_without_buffers_is_not_hammered(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [b"", b"\x00", b"\x81\x01", b"\x82" + b"x" * 40, b"\x83", b"hello", b"{", b'{"op":', b"\xff" * 500]
+    "request_",
+    [b"", b"\x00", b"\x81\x01", b"\x82" + b"x" * 40, b"\x83", b"hello", b"{", b'{"op":', b"\xff" * 500],
 )
 def test_malformed_requests_are_counted_and_survived(folder: Path, request_: bytes) -> None:
     async def test(world: World) -> None:
@@ -167,6 +166,26 @@ def test_a_flood_of_requests_is_bounded(folder: Path) -> None:
         await client.disconnect()
         async with GlassesClient(ADDRESS, backends=world.backends()) as glasses:
             assert await glasses.request("ping") == "pong"
+
+    run_world(folder, test, listen=False)
+
+
+def test_requests_that_come_faster_than_the_interrupt_are_all_served(folder: Path) -> None:
+    """On the chip the handler runs before the next write is taken; here it may lag behind."""
+
+    async def test(world: World) -> None:
+        client = await world.central()
+        await asyncio.sleep(0.1)
+        ring, world.chip.bus.ring = world.chip.bus.ring, None
+        await client.write_gatt_char(wire.CONTROL, wire.ready(), response=True)
+        await client.write_gatt_char(wire.CONTROL, b"broken", response=True)
+        await client.write_gatt_char(wire.CONTROL, wire.dumps({"id": 1, "op": "ping"}), response=True)
+        world.chip.bus.ring = ring
+        world.chip.deliver()
+        await asyncio.sleep(0.1)
+        assert world.glasses.link.streaming
+        assert world.glasses.link.refused == 1
+        assert world.glasses.link.pump.notifications >= 1
 
     run_world(folder, test, listen=False)
 

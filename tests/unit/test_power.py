@@ -65,7 +65,9 @@ def test_an_unknown_state_is_refused(micropython: Any) -> None:
 
 @given(
     st.sampled_from(STATES),
-    st.lists(st.tuples(st.integers(0, 100_000), st.sampled_from(STATES), st.sampled_from("abc"), st.booleans())),
+    st.lists(
+        st.tuples(st.integers(0, 100_000), st.sampled_from(STATES), st.sampled_from("abc"), st.booleans())
+    ),
     st.integers(0, 2**30 - 1),
 )
 def test_every_millisecond_is_in_one_state(

@@ -19,7 +19,8 @@ from lunette.virtual import interpreter
 
 MTUS = st.integers(23, 527)
 BODIES = st.one_of(
-    st.binary(max_size=40), st.integers(0, wire.MAX_MESSAGE).map(lambda n: bytes(i * 7 & 0xFF for i in range(n)))
+    st.binary(max_size=40),
+    st.integers(0, wire.MAX_MESSAGE).map(lambda n: bytes(i * 7 & 0xFF for i in range(n))),
 )
 MESSAGES = st.lists(st.tuples(st.integers(0, 255), BODIES), max_size=12)
 JSON = st.recursive(
@@ -170,6 +171,7 @@ def test_a_message_that_never_ends_is_not_collected() -> None:
 @example(b'{"a":"\xff"}')
 @example(b"\x81\x00\x00\x00")
 @example(b"\x83")
+@example(b'{"a":' + b"[" * 100_000)
 def test_requests_are_parsed_or_refused(data: bytes) -> None:
     try:
         request = wire.parse_request(data)
@@ -200,7 +202,13 @@ def test_what_is_built_is_parsed(
     assert parse(wire.OPEN, wire.open_body(number, kind, meta)) == (wire.OPEN, number, kind, meta)
     assert parse(wire.DATA, wire.data_body(number, index, frame)) == (wire.DATA, number, index, frame)
     assert parse(wire.MORE, frame) == (wire.MORE, frame)
-    assert parse(wire.CLOSE, wire.close_body(number, index, crc, meta)) == (wire.CLOSE, number, index, crc, meta)
+    assert parse(wire.CLOSE, wire.close_body(number, index, crc, meta)) == (
+        wire.CLOSE,
+        number,
+        index,
+        crc,
+        meta,
+    )
     assert parse(wire.GONE, wire.gone_body(number)) == (wire.GONE, number)
     assert parse(wire.REPLY, wire.dumps(meta)) == (wire.REPLY, meta)
     assert wire.parse_request(wire.ack(number, index)) == (wire.ACK, number, index)
@@ -226,15 +234,37 @@ def test_an_unknown_kind_is_refused() -> None:
 
 def _hostile_requests() -> Iterator[bytes]:
     """Requests that JSON parsers differ on, and mutations of good ones."""
-    yield from (b'{"a":' * 80, b"{" + b"[" * 400, b"{[1]:2}", b'{{}:{}}', b'{"op":"\\ud800"}', b'{"n":1e999}')
-    yield from (b'{"n":NaN}', b"{1:2}", b"{}x", b'{"op":"ping"', b"{\x00}", b'{"a":"\xff\xfe"}', b"{" + b"9" * 400)
-    yield from (b'{"n":' + b"9" * 400 + b"}", b"{,}", b'{"a"}', b"{:}", b'{"a":}', b"", b"\x81", b"\x83\x01\x01")
+    yield from (b'{"a":' * 80, b"{" + b"[" * 400, b"{[1]:2}", b"{{}:{}}", b'{"op":"\\ud800"}', b'{"n":1e999}')
+    yield from (
+        b'{"n":NaN}',
+        b"{1:2}",
+        b"{}x",
+        b'{"op":"ping"',
+        b"{\x00}",
+        b'{"a":"\xff\xfe"}',
+        b"{" + b"9" * 400,
+    )
+    yield from (
+        b'{"n":' + b"9" * 400 + b"}",
+        b"{,}",
+        b'{"a"}',
+        b"{:}",
+        b'{"a":}',
+        b"",
+        b"\x81",
+        b"\x83\x01\x01",
+    )
     rng = random.Random(1)
-    good = [json.dumps({"id": 7, "op": "set", "name": "mtu", "value": [1, {"a": None}]}).encode(), wire.ack(1, 2)]
+    good = [
+        json.dumps({"id": 7, "op": "set", "name": "mtu", "value": [1, {"a": None}]}).encode(),
+        wire.ack(1, 2),
+    ]
     for _ in range(2000):
         data = bytearray(rng.choice(good))
         for _ in range(rng.randint(1, 4)):
-            data[rng.randrange(len(data))] = rng.choice(b'{}[]":,0123\\u\xff\x00ae') if rng.random() < 0.8 else 200
+            data[rng.randrange(len(data))] = (
+                rng.choice(b'{}[]":,0123\\u\xff\x00ae') if rng.random() < 0.8 else 200
+            )
         yield bytes(data[: rng.randint(1, len(data))])
 
 

@@ -139,7 +139,9 @@ ACTIONS = st.lists(
 
 
 @given(ACTIONS)
-def test_every_byte_arrives_exactly_once_and_in_order(micropython: Any, actions: list[tuple[str, Any]]) -> None:
+def test_every_byte_arrives_exactly_once_and_in_order(
+    micropython: Any, actions: list[tuple[str, Any]]
+) -> None:
     bench = Bench(slots=400)
     sent: dict[int, list[tuple[int, bytes]]] = {}
     crcs: dict[int, int] = {}
@@ -217,7 +219,9 @@ def test_order_control_events_live_backlog_photo_log(bench: Bench) -> None:
     take = bench.host.take
 
     def note(message: tuple[Any, ...]) -> None:
-        opened.append(message[1] if message[0] == wire.OPEN else "reply" if message[0] == wire.REPLY else None)
+        opened.append(
+            message[1] if message[0] == wire.OPEN else "reply" if message[0] == wire.REPLY else None
+        )
         take(message)
 
     bench.host.take = note  # type: ignore[method-assign]

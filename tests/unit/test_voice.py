@@ -139,7 +139,9 @@ def test_the_light_is_on_whenever_the_microphone_runs(folder: Path) -> None:
         world.chip.bus.register(
             {ops.I2S_INIT: watched(ops.I2S_INIT, "start"), ops.I2S_DEINIT: watched(ops.I2S_DEINIT, "stop")}
         )
-        world.chip.pins.watch(lambda pin, level, t: dark.append("off") if pin == LIGHT and not level and running else None)
+        world.chip.pins.watch(
+            lambda pin, level, t: dark.append("off") if pin == LIGHT and not level and running else None
+        )
         await world.tap()
         await asyncio.sleep(0.4)
         world.press()
@@ -339,7 +341,12 @@ def test_glasses_without_a_microphone_or_light_work(folder: Path) -> None:
         (recording,) = await world.complete(1)
         assert recording.kind == "event"
         assert recording.payload() == b'"here"'
-        assert world.glasses.status()["parts"] == {"light": False, "mic": False, "battery": True, "talk": True}
+        assert world.glasses.status()["parts"] == {
+            "light": False,
+            "mic": False,
+            "battery": True,
+            "talk": True,
+        }
 
     run_world(folder, test, board=virtual_board(PARTS=parts))
 

@@ -127,6 +127,7 @@ async def _stay(board: str, link: LinkModel, flash: Path | None, repl_port: int,
     from lunette.virtual.keys import keys
     from lunette.virtual.report import Console
 
+    view: display.View
     loop = asyncio.get_running_loop()
     origin = loop.time()
     console = Console()

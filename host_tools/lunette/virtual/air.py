@@ -86,7 +86,6 @@ class Air:
         # Ends connections and cancels Bumble's own tasks; only then are other waiting commands failed,
         # as nobody would ever look at the error of a task.
         host.emit("flush")
-        host.connections.clear()
         asyncio.get_running_loop().call_soon(_fail_pending_command, host)
 
     async def serve(self, host: str = "127.0.0.1", port: int = 0) -> int:

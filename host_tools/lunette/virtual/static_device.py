@@ -39,8 +39,8 @@ def new_device(name: str, address: Address, host: Host, keystore: KeyStore | Non
         name=name,
         address=address,
         irk=hashlib.sha256(b"lunette irk " + bytes(address)).digest()[:16],
-        # Bumble would distribute the controller's public address, which is all zeros: bonds would be
-        # filed under it and never found again.
+        # Otherwise Bumble hands out the controller's public address if that has one, and the peer files
+        # the bond under an address at which this device never shows up again.
         identity_address_type=Address.RANDOM_DEVICE_ADDRESS,
     )
     device = StaticDevice(config=config, host=host)

@@ -272,7 +272,9 @@ class Radio:
             if len(kept) > slot.size:
                 self.counters.truncated += 1
             slot.value = kept[: slot.size]
-            self._bus.interrupt(ops.SRC_BLE, _WRITE, connection.handle, slot.handle)
+            # The chip runs the handler before it takes the next write, so what that one reads goes with it.
+            shown = b"" if slot.append else slot.value
+            self._bus.interrupt(ops.SRC_BLE, _WRITE, connection.handle, slot.handle, shown)
 
         return att.AttributeValue(read=read, write=write)
 

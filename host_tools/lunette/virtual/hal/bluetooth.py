@@ -88,6 +88,7 @@ class BLE:
         if BLE._only is None:
             ble = super().__new__(cls)
             ble._handler = None
+            ble._written = None  # handle and value of the write that the handler is being told of
             BLE._only = ble
             _port.on(_ops.SRC_BLE, ble._on_event)
         return BLE._only
@@ -166,10 +167,13 @@ class BLE:
         ]
 
     def gatts_read(self, value_handle):
+        if self._written is not None and self._written[0] == value_handle:
+            return bytes(self._written[1])
         return _port.call_bytes(_ops.BLE_READ, value_handle)
 
     def gatts_write(self, value_handle, data, send_update=False):
         data = data.encode() if isinstance(data, str) else data
+        self._written = None
         _port.call(_ops.BLE_WRITE, value_handle, 1 if send_update else 0, 0, 0, data)
 
     def gatts_set_buffer(self, value_handle, len, append=False):
@@ -190,7 +194,11 @@ class BLE:
             return
         if event in (1, 2):  # central connected, disconnected: handle, address type, address
             shown = (e2, e3, data)
-        elif event in (3, 4, 21):  # written, read; MTU exchanged: handle, number
+        elif event == 3:  # written: connection, handle
+            shown = (e2, e3)
+            if data is not None:
+                self._written = (e3, data)
+        elif event in (4, 21):  # read; MTU exchanged: handle, number
             shown = (e2, e3)
         elif event == 20:  # indicate done: connection, handle, status
             shown = (e2, e3, data[0])
@@ -205,3 +213,5 @@ class BLE:
         except BaseException:
             self._handler = None  # as on the chip: no further event is ever delivered
             raise
+        finally:
+            self._written = None

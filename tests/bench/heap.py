@@ -1,0 +1,25 @@
+"""The firmware's heap in MicroPython while speech is live. Objects are twice the size they have on the chip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lunette import boards
+
+from . import speech
+from .rows import Row
+
+
+def measure() -> Iterator[Row]:
+    report = speech.take(15).report
+    heap = report["heap"]
+    size = boards.load(report["scene"]["board"]).heap_kb
+    yield Row(
+        "heap, audio path, a frame",
+        heap["bytes_per_frame"],
+        "B",
+        goal="== 0",
+        note="microphone to notification, link up, sampled every 8th frame",
+    )
+    for moment in ("start", "peak"):
+        yield Row(f"heap at the {moment}", heap[moment] / 1024, "KiB", size, "the board's heap")
