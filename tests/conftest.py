@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from world import plain_kernels
+
 from lunette import paths
 from lunette.virtual.cpython import Environment, micropython_modules
 
@@ -19,6 +21,7 @@ settings.load_profile("lunette")
 def micropython() -> Iterator[Environment]:
     """The firmware can be imported; no chip is attached."""
     with micropython_modules(paths.HAL, paths.FIRMWARE) as environment:
+        plain_kernels()
         yield environment
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from bleak import BleakClient, BleakScanner
+
 from lunette import paths
 from lunette.client import Backends
 from lunette.listen import Listener
@@ -154,6 +155,12 @@ class World:
         return self.recordings
 
 
+def plain_kernels() -> None:
+    """Have kernels that are imported from now on in this `micropython_modules` block run unchecked."""
+    sys.modules["micropython"].viper = _plain_viper  # type: ignore[attr-defined]
+    vars(builtins).update(_POINTERS)
+
+
 def _plain_viper(kernel: Callable[..., Any]) -> Callable[..., Any]:
     """A kernel as plain Python: the checked stand-in is ten times slower, and tested by itself."""
     annotated = enumerate(kernel.__annotations__.values())
@@ -186,8 +193,7 @@ def run_world(
     `options` are World's."""
     with micropython_modules(paths.HAL, paths.FIRMWARE) as env:
         if not checked:
-            sys.modules["micropython"].viper = _plain_viper  # type: ignore[attr-defined]
-            vars(builtins).update(_POINTERS)
+            plain_kernels()
 
         async def main() -> None:
             world = World(env, folder, **options)

@@ -190,7 +190,9 @@ class GlassesClient:
 
     async def ack(self, recording: int, next_index: int) -> None:
         """Everything of the recording below `next_index` is on disk."""
-        await self._write(wire.ack(recording, next_index))
+        # Without response: the answer would wait behind a full queue of notifications, and take
+        # a packet from each connection event. ACKs are cumulative, so a lost one costs nothing.
+        await self._write(wire.ack(recording, next_index), response=False)
 
     async def resume(self, recording: int, next_index: int) -> None:
         """Have the recording sent (again) from frame `next_index`."""
@@ -212,15 +214,15 @@ class GlassesClient:
             raise Refused(str(answer.get("error")))
         return answer.get("result")
 
-    async def write_raw(self, characteristic: str, data: bytes) -> None:
+    async def write_raw(self, characteristic: str, data: bytes, response: bool = True) -> None:
         """Write any bytes to a characteristic, given by UUID. Raises Disconnected."""
         try:
-            await self._client.write_gatt_char(characteristic, data, response=True)
+            await self._client.write_gatt_char(characteristic, data, response=response)
         except (BleakError, OSError, asyncio.TimeoutError) as error:
             raise Disconnected(f"the glasses went away: {error or type(error).__name__}") from error
 
-    async def _write(self, data: bytes) -> None:
-        await self.write_raw(wire.CONTROL, data)
+    async def _write(self, data: bytes, response: bool = True) -> None:
+        await self.write_raw(wire.CONTROL, data, response)
 
     def _on_packet(self, characteristic: Any, packet: bytearray) -> None:
         self.notifications += 1

@@ -7,6 +7,7 @@ import importlib
 from typing import Any
 
 from bleak import BleakClient, BleakScanner
+
 from lunette import paths
 from lunette.virtual.air import Air
 from lunette.virtual.bleak_backend import VirtualClient, VirtualScanner
@@ -25,6 +26,12 @@ _ENOMEM = 12
 _SETTLE_S = 1.0
 _FULL_S = 0.001  # how soon the loop asks again after the stack had no room
 _LIMIT_S = 120.0
+
+
+def kbps(times: list[float], octets: int) -> float:
+    """Rate of things of `octets` bytes that arrived at `times`, from the first to the last."""
+    later = sum(t > times[0] for t in times)
+    return later * octets * 8 / (times[-1] - times[0]) / 1000
 
 
 class _Peripheral:
@@ -82,9 +89,9 @@ async def _measure(model: LinkModel, count: int) -> float:
             await client.start_notify(_STREAM, on_packet)
             await asyncio.sleep(_SETTLE_S)
             payload = bytes(model.mtu - 3)
-            await asyncio.wait_for(asyncio.gather(peripheral.send(payload, count), everything.wait()), _LIMIT_S)
-            later = sum(t > arrivals[0] for t in arrivals)
-            return later * len(payload) * 8 / (arrivals[-1] - arrivals[0]) / 1000
+            await peripheral.send(payload, count)
+            await asyncio.wait_for(everything.wait(), _LIMIT_S)
+            return kbps(arrivals, len(payload))
     finally:
         await radio.close()
         await air.close()

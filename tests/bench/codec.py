@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from lunette import codecs, paths
 from lunette.virtual import interpreter
 

@@ -1,4 +1,4 @@
-"""The firmware's heap in MicroPython while speech is live. Objects are twice the size they have on the chip."""
+"""The firmware's heap in MicroPython while speech is live. Objects are twice as large as on the chip."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def meets(number: float, goal: str) -> bool:
     found = _GOAL.fullmatch(goal)
     if found is None:
         raise ValueError(f"goal {goal!r}: a relation, a space and a number are needed")
-    return _RELATIONS[found[1]](number, float(found[2]))
+    return bool(_RELATIONS[found[1]](number, float(found[2])))  # numpy's bool is none to JSON
 
 
 @dataclass(frozen=True)

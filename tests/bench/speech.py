@@ -1,4 +1,8 @@
-"""A few seconds of live speech from the firmware in MicroPython over the air, for several subjects."""
+"""A few seconds of live speech from the firmware over the air, for several subjects.
+
+In MicroPython and real time, where this computer takes part; or in CPython and virtual time, where no
+program takes any, so that what is left is the design's.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.world import World
+
 from lunette import paths
 from lunette.virtual.link_model import LinkModel
 from lunette.virtual.scene import Scene, check, expand
 from lunette.virtual.stage import Stage
+
+from .in_world import in_world
 
 RATE = 16000
 HOLD_S = 4.5
@@ -78,6 +86,21 @@ async def _perform(interval_ms: float, folder: Path) -> Take:
     if take.report["errors"]:
         raise RuntimeError(f"the firmware printed: {take.report['errors'][0]}")
     return take
+
+
+async def _talk(world: World) -> Take:
+    await asyncio.sleep(_PRESS_S)
+    take = Take({}, pressed=asyncio.get_running_loop().time())
+    await world.talk(HOLD_S)
+    await world.complete(1)
+    take.started = world.chip.i2s.sessions[-1].started
+    take.arrivals = [(detail[1], t) for t, what, detail in world.events if what == "frame"]
+    return take
+
+
+def virtual_take(interval_ms: float) -> Take:
+    """The same without a scene, in virtual time; its report is empty."""
+    return in_world(_talk, LinkModel(interval_ms=interval_ms), listen=True)
 
 
 _takes: dict[float, Take] = {}

@@ -1,7 +1,7 @@
 """From power to work: MicroPython's start and the firmware's, with the button held as the power comes.
 
-The interpreter's process starts in less time than the chip's boot ROM and flash take; `docs` says what
-only hardware can tell. What is watched are the requests that the firmware makes of the chip.
+Not the chip's boot ROM, flash and slower interpreter: only hardware can tell those. What is watched are
+the requests that the firmware makes of the chip.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ class Tap:
         self.times.clear()
 
 
+async def _moments(tap: Tap) -> tuple[float, float, float]:
+    # Two buffers are queued at first: the third request gives back the one that was stored.
+    return await tap.when(ops.BLE_ADVERTISE), await tap.when(ops.I2S_INIT), await tap.when(ops.I2S_READ, 3)
+
+
 async def _starts() -> list[tuple[float, float, float]]:
     """(to advertising, to the microphone, to the first stored frame) in ms, of each start."""
     loop = asyncio.get_running_loop()
@@ -65,16 +70,15 @@ async def _starts() -> list[tuple[float, float, float]]:
             glasses.press()
             began = loop.time()
             await glasses.power_on()
-            # Two buffers are queued at first: the third request gives back the one that was stored.
-            moments = (tap.when(ops.BLE_ADVERTISE), tap.when(ops.I2S_INIT), tap.when(ops.I2S_READ, 3))
             try:
-                times = await asyncio.wait_for(asyncio.gather(*moments), _LIMIT_S)
+                times = await asyncio.wait_for(_moments(tap), _LIMIT_S)
             except asyncio.TimeoutError:
                 tail = printed.decode(errors="replace").strip().splitlines()[-1:]
                 raise RuntimeError(f"the firmware does not get there; it printed {tail}") from None
-            found.append(tuple((t - began) * 1000 for t in times))
+            advertising, microphone, stored = ((t - began) * 1000 for t in times)
+            found.append((advertising, microphone, stored))
             await glasses.power_cut()
-        return found  # type: ignore[return-value]
+        return found
     finally:
         await glasses.close()
         await air.close()

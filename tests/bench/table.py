@@ -14,7 +14,9 @@ from rich.text import Text
 from .rows import Row
 
 _TITLES = ("what", "value", "unit", "reference", "ratio", "goal", "", "compared with, or why")
-_WIDTHS = (39, 7, 6, 9, 6, 7, 6)
+_WIDTHS = (38, 7, 6, 9, 6, 7, 6)
+_REFERENCE = 3
+_WIDE = 120  # columns of a terminal, below which it gets what matters most
 _RIGHT = (False, True, False, True, True, False, False)
 _STYLES = {"ok": "green", "missed": "bold yellow", "failed": "bold red"}
 
@@ -92,12 +94,17 @@ class Display:
         if not self._rich:
             print(line(texts), file=self._console.file, flush=True)
             return
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        for width, right in zip(_WIDTHS, _RIGHT, strict=True):
-            grid.add_column(width=width, justify="right" if right else "left", no_wrap=True)
-        grid.add_column(overflow="fold", ratio=1)
-        shown = [Text(text) for text in texts]
-        shown[-2].stylize(_STYLES.get(texts[-2], ""))
-        shown[-1].stylize("dim" if style is None else "")
+        wide = self._console.width >= _WIDE
+        columns = [i for i in range(len(_WIDTHS)) if wide or i != _REFERENCE]
+        grid = Table.grid(padding=(0, 2 if wide else 1, 0, 0))
+        for i in columns:
+            grid.add_column(width=_WIDTHS[i], justify="right" if _RIGHT[i] else "left", no_wrap=True)
+        shown = [Text(texts[i]) for i in columns]
+        shown[-1].stylize(_STYLES.get(texts[-2], ""))
+        if wide:
+            grid.add_column(overflow="fold", ratio=1)
+            shown.append(Text(texts[-1], style="dim" if style is None else ""))
         grid.add_row(*shown, style=style)
         self._console.print(grid)
+        if not wide and texts[-2] == "failed":
+            self._console.print(Text("  " + texts[-1]))

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from lunette import paths
 from lunette.virtual import interpreter
 from lunette.virtual.chip.chip import Chip

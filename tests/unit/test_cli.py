@@ -12,13 +12,12 @@ import stat
 import subprocess
 import sys
 import termios
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-
 from lunette import __version__, cli, client, paths
 from lunette.commands import common, demo, sim
 from lunette.commands.status import describe
@@ -268,7 +267,6 @@ def test_the_scenes_that_come_along_can_be_played():
     drops = [a.t for a in scene.load(paths.DATA / "drop.toml").actions if a.do == "drop"]
     assert len(drops) == 1 and said[0].t < drops[0] < end
     assert (paths.DATA / "speech.wav").stat().st_size < 300_000
-    assert "duration_s" in tomllib.loads((paths.DATA / "demo.toml").read_text())
 
 
 def report(**changed: Any) -> dict[str, Any]:
@@ -341,7 +339,7 @@ def in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
 
 def test_only_one_simulator_at_a_time(runtime):
     with control.claim() as publish:
-        with pytest.raises(LunetteError, match="already running.*LUNETTE_RUNTIME"), control.claim():
+        with pytest.raises(LunetteError, match=r"already running.*LUNETTE_RUNTIME"), control.claim():
             pass
         publish(running(str(runtime / "none")))
     assert not (runtime / "sim.json").exists()
@@ -477,25 +475,30 @@ def test_a_client_that_goes_away_cancels_its_order(runtime):
 
 def test_ask_returns_refuses_and_survives_the_end(runtime):
     async def main() -> None:
+        begun = asyncio.Event()
+
         async def handler(do: str, values: dict[str, Any]) -> Any:
             if do == "die":
+                begun.set()
                 await asyncio.Event().wait()
             if do == "refuse":
                 raise LunetteError("no")
+            if do == "break":
+                raise KeyError("inside")
             return {"do": do, **values}
 
         with control.claim() as publish:
             server = control.ControlServer(handler)
             publish(running(await server.start()))
             assert await in_thread(control.ask, "say", {"wav": "x"}) == {"do": "say", "wav": "x"}
-            with pytest.raises(LunetteError, match="^no$"):
+            with pytest.raises(LunetteError, match=r"^no$"):
                 await in_thread(control.ask, "refuse")
+            with pytest.raises(LunetteError, match="KeyError"):
+                await in_thread(control.ask, "break")
             dying = in_thread(control.ask, "die")
-            while not server._clients:
-                await asyncio.sleep(0)
-            await asyncio.sleep(0.05)  # either way it must fail; this is the way with the order under way
+            await begun.wait()
             await server.close()
-            with pytest.raises(LunetteError):
+            with pytest.raises(LunetteError, match="ended before it was done"):
                 await dying
             with pytest.raises(LunetteError, match="no virtual glasses"):
                 await in_thread(control.ask, "say")
@@ -507,8 +510,8 @@ def test_ask_returns_refuses_and_survives_the_end(runtime):
 
 
 class FakeSound:
-    def __init__(self) -> None:
-        self.said: list[float] = []
+    def say(self, pcm: Any, gain_db: float) -> float:
+        return asyncio.get_running_loop().time() + len(pcm) / 16000
 
 
 class FakeBoard:
@@ -522,6 +525,7 @@ class FakeGlasses:
         self.done: list[tuple[Any, ...]] = []
         self.board = FakeBoard()
         self.powered = True
+        self.sound = FakeSound()
 
     def button(self, name: str) -> dict[str, Any]:
         if name != "talk":
@@ -571,6 +575,24 @@ def test_orders_are_checked_as_in_scenes():
         await desk.order("tap", {})
         assert glasses.done == [("press", "talk"), ("release", "talk")]
         assert desk.held == set()
+
+    asyncio.run(main())
+
+
+def test_say_ends_when_it_has_been_said(tmp_path):
+    async def main() -> None:
+        from lunette.codecs import write_wav
+
+        write_wav(tmp_path / "clip.wav", np.full(1600, 100, np.int16))
+        desk, loop = desk_with(FakeGlasses()), asyncio.get_running_loop()
+        start = loop.time()
+        await desk.order("say", {"wav": str(tmp_path / "clip.wav")})
+        assert loop.time() - start >= 0.1
+        start = loop.time()
+        saying = asyncio.ensure_future(desk.order("say", {"wav": str(tmp_path / "clip.wav"), "wait": False}))
+        for _ in range(3):  # without waiting it needs no more than a turn of the loop
+            await asyncio.sleep(0)
+        assert saying.done()
 
     asyncio.run(main())
 

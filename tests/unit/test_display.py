@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from lunette import display, waveform
 from lunette.store import Recording
 from lunette.virtual.scene import Action
@@ -88,7 +87,7 @@ def test_meter_rises_at_once_and_falls_slowly():
     clock = Clock()
     monitor = display.Monitor(clock)
     recording = speech()
-    recording.frames = {0: frame(20000, 0), 1: int(0).to_bytes(4, "big") + bytes(160)}
+    recording.frames = {0: frame(20000, 0), 1: bytes(164)}
     monitor.observe("frame", (recording, 0))
     loud = monitor.level
     assert loud > -10

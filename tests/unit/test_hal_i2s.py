@@ -18,6 +18,9 @@ def clip(n: int, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).integers(-32768, 32768, n).astype(np.int16)
 
 
+LONG = clip(6 * RATE, 3)
+
+
 def microphone(rig: Rig, **changes: Any) -> Any:
     I2S = rig.machine.I2S
     options = dict(sck=1, ws=2, sd=3, mode=I2S.RX, bits=16, format=I2S.MONO, rate=RATE, ibuf=8192)
@@ -152,7 +155,7 @@ async def test_a_pause_within_the_buffer_loses_nothing(rig: Rig) -> None:
     assert rig.chip.i2s.sessions[-1].overruns == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     steps=st.lists(st.tuples(st.integers(1, 900), st.floats(0, 0.2)), min_size=1, max_size=25),
     descriptors=st.integers(2, 8),
@@ -160,7 +163,7 @@ async def test_a_pause_within_the_buffer_loses_nothing(rig: Rig) -> None:
 def test_every_frame_is_delivered_or_counted(steps, descriptors: int) -> None:
     @with_chip()
     async def check(rig: Rig) -> None:
-        pcm = clip(6 * RATE, 3)
+        pcm = LONG
         rig.chip.sound.say(pcm)
         mic = microphone(rig, ibuf=descriptors * 2048)
         got: list[bytes] = []

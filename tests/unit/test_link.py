@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from bumble.device import Peer
 from bumble.hci import Address
+from test_voice import FRAME, reference, speech
+from world import ADDRESS, World, run_world, virtual_board
+
 from lunette.client import Disconnected, GlassesClient, Refused, find, scan
 from lunette.listen import Listener
 from lunette.protocol import wire
 from lunette.virtual.air import LinkModel
-from test_voice import FRAME, reference, speech
-from world import ADDRESS, World, run_world, virtual_board
 
 import numpy as np  # isort: skip
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from world import virtual_board
+
 from lunette import paths
 from lunette.virtual.chip.chip import Chip
 from lunette.virtual.cpython import Environment, micropython_modules, run
-from world import virtual_board
 
 
 class Flag:

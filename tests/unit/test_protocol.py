@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from lunette import paths
 from lunette.protocol import wire
 from lunette.virtual import interpreter
@@ -143,6 +144,16 @@ def test_a_loss_of_256_packets_is_noticed() -> None:
     assert unpacker.errors > 0
     assert all(m in messages for m in found)
     assert found[-1] == messages[-1]
+
+
+@pytest.mark.parametrize("claimed", [0, 3, 10])
+def test_a_start_that_is_none_is_an_error(claimed: int) -> None:
+    packets = pack([(1, b"a" * 60), (2, b"b" * 60)], 23)
+    assert packets[1][1] == wire.NO_START
+    packets[1] = bytes([packets[1][0], claimed]) + packets[1][2:]
+    found, unpacker = unpack(packets)
+    assert unpacker.errors == 1
+    assert found == [(2, b"b" * 60)]
 
 
 @given(st.lists(st.binary(max_size=530), max_size=40))

@@ -45,6 +45,7 @@ def test_defaults_are_allowed_and_need_no_file(micropython: Any, folder: Path) -
     [
         ("hold_ms", [150, 1000], [149, 1001, True, 300.0, "300", None, [300]]),
         ("mtu", [23, 527], [22, 528]),
+        ("debounce_ms", [1, 50], [0, 51, True]),
         ("name", ["L", "x" * 20, "\u00e9" * 10], ["", "x" * 21, "\u00e9" * 11, 5, None, b"abc"]),
         ("security", ["open"], ["none", "", ["open"], None]),
         ("log_level", ["debug", "error"], ["loud", 1]),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lunette.virtual.chip.sound import Sound
 
@@ -21,6 +21,7 @@ def test_one_say_alone_is_heard_bit_for_bit() -> None:
     assert not heard[:10].any() and not heard[-10:].any()
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(1, 700), min_size=1, max_size=20),
     st.integers(-50, 50),

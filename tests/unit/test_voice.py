@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lunette.virtual.hal import _ops as ops
 from world import LIGHT, World, run_world, virtual_board
+
+from lunette.virtual.hal import _ops as ops
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SHUTDOWN_S = 15.0
 _PATIENCE = 3  # so many Ctrl-C end it at once, orderly or not
 
 
@@ -51,6 +52,8 @@ async def _guarded(work: Coroutine[Any, Any, T]) -> T:
         received.append(number)
         if len(received) >= _PATIENCE:
             os._exit(128 + number)
+        # Should the shutdown itself get stuck: what this program started dies with it.
+        loop.call_later(_SHUTDOWN_S, os._exit, 128 + number)
         task.cancel()
 
     def on_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

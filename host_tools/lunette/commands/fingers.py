@@ -112,15 +112,18 @@ def _word(value: Any) -> str:
 
 def quit_() -> None:
     """Have the running virtual glasses end."""
-    _ask("quit")
+    from lunette.virtual import control
+
+    control.quit_running()
 
 
 def register(app: typer.Typer) -> None:
     """Make them sub-commands of `app`."""
-    for command in (press, release, tap, double, triple, hold, say, drop, status):
+    for command in (press, release, tap, double, triple, say, drop, status):
         app.command()(command)
-    # A level is negative, and must not be taken for an option.
+    # A negative number must not be taken for an option.
     negative = {"ignore_unknown_options": True}
+    app.command(context_settings=negative)(hold)
     app.command(context_settings=negative)(noise)
     app.command("power-cut")(power_cut)
     app.command("power-on")(power_on)

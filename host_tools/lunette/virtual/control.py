@@ -106,11 +106,13 @@ def claim() -> Iterator[Callable[[Running], None]]:
 class ControlServer:
     """Takes orders for `handler(do, values)`, which raises LunetteError to refuse.
 
-    A client that goes away before its order is done cancels it.
+    A client that goes away before its order is done cancels it. `on_answered(do)` is called when
+    the client has been told of the end of its order.
     """
 
-    def __init__(self, handler: Handler):
+    def __init__(self, handler: Handler, on_answered: Callable[[str], None] = lambda do: None):
         self._handler = handler
+        self._on_answered = on_answered
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
         self._own_folder: Path | None = None
@@ -164,8 +166,10 @@ class ControlServer:
                     await asyncio.wait({order, ending}, return_when=asyncio.FIRST_COMPLETED)
                     if not order.done():
                         return
-                    writer.write(json.dumps(order.result()).encode() + b"\n")
+                    do, answer = order.result()
+                    writer.write(json.dumps(answer).encode() + b"\n")
                     await writer.drain()
+                    self._on_answered(do)
                     if ending.done():
                         return
                 finally:
@@ -177,18 +181,21 @@ class ControlServer:
         finally:
             writer.close()
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes) -> tuple[str, dict[str, Any]]:
         try:
             order = json.loads(line)
             do, values = order["do"], order.get("values", {})
             if not isinstance(do, str) or not isinstance(values, dict):
                 raise TypeError
         except (ValueError, TypeError, KeyError, AttributeError):
-            return {"ok": False, "error": 'an order is a line {"do": NAME, "values": {...}}'}
+            return "", {"ok": False, "error": 'an order is a line {"do": NAME, "values": {...}}'}
         try:
-            return {"ok": True, "result": await self._handler(do, values)}
+            return do, {"ok": True, "result": await self._handler(do, values)}
         except LunetteError as error:
-            return {"ok": False, "error": str(error)}
+            return do, {"ok": False, "error": str(error)}
+        except Exception as error:
+            # A mistake in here must not look to the client as if the glasses had ended.
+            return do, {"ok": False, "error": f"internal error: {type(error).__name__}: {error}"}
 
 
 def ask(do: str, values: dict[str, Any] | None = None) -> Any:
@@ -216,6 +223,16 @@ def ask(do: str, values: dict[str, Any] | None = None) -> Any:
     if not answer["ok"]:
         raise LunetteError(answer["error"])
     return answer.get("result")
+
+
+def quit_running() -> None:
+    """Have the running virtual glasses end, and wait until everything of them is gone.
+
+    Raises LunetteError if none are running.
+    """
+    ask("quit")
+    with (paths.runtime_dir() / _LOCK).open("r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _connect(path: str) -> socket.socket:

@@ -63,7 +63,7 @@ class Desk:
         Raises LunetteError: another simulator runs, a port is busy, an unknown board, a bad image.
         """
         with control.claim() as publish:
-            server = ControlServer(self.order)
+            server = ControlServer(self.order, self._on_answered)
             air = self._air = Air(self._link)
             glasses: VirtualGlasses | None = None
             try:
@@ -117,9 +117,7 @@ class Desk:
         if do == "status":
             return self.status()
         if do == "quit":
-            # The answer must be on its way before the socket closes.
-            asyncio.get_running_loop().call_soon(self.stop)
-            return None
+            return None  # once that has been answered
         if do not in ACTIONS:
             raise LunetteError(f"{do!r} is none of: {', '.join((*ACTIONS, 'status', 'quit'))}")
         values = dict(values)
@@ -134,6 +132,10 @@ class Desk:
         if do == "say" and wait:
             await asyncio.sleep(result - asyncio.get_running_loop().time())
         return None
+
+    def _on_answered(self, do: str) -> None:
+        if do == "quit":
+            self.stop()
 
     async def _fingers(self, action: scene.Action) -> None:
         start = asyncio.get_running_loop().time()

@@ -30,6 +30,7 @@ MAX_SERVICES = 8
 BUFFERS = 24
 FRAGMENT = 251
 _L2CAP_HEADER, _ATT_HEADER = 4, 3
+_READ, _WRITE_ANY = 0x0002, 0x000C  # of a characteristic's flags
 
 _CONNECT, _DISCONNECT, _WRITE, _INDICATE_DONE, _MTU, _PARAMETERS, _ENCRYPTION = 1, 2, 3, 20, 21, 27, 28
 
@@ -108,10 +109,10 @@ class Radio:
 
     async def unplug(self) -> None:
         """Take the device away at once, without a word to its peers."""
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
-            self._worker = None
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
         while not self._work.empty():
             self._work.get_nowait()
         self._connections.clear()
@@ -134,7 +135,9 @@ class Radio:
         self._work.put_nowait(work)
 
     async def _run(self) -> None:
-        while True:
+        # A cancellation that meets the answer to an HCI command gets lost on its way through Bumble,
+        # so it is not what ends this: it hung about once in ten times on a busy computer.
+        while asyncio.current_task() is self._worker:
             work = await self._work.get()
             try:
                 await work()
@@ -214,7 +217,11 @@ class Radio:
                 for descriptor_uuid, descriptor_flags in descriptors:
                     slot = Attribute(0)
                     bumble_descriptors.append(
-                        gatt.Descriptor(core.UUID(descriptor_uuid), _permissions(descriptor_flags), self._value(slot))
+                        gatt.Descriptor(
+                            core.UUID(descriptor_uuid),
+                            _permissions(descriptor_flags),
+                            self._value(slot, descriptor_flags),
+                        )
                     )
                     descriptor_slots.append((slot, bumble_descriptors[-1]))
                 slot = Attribute(0)
@@ -222,7 +229,7 @@ class Radio:
                     core.UUID(uuid),
                     gatt.Characteristic.Properties(flags & 0x3F),
                     _permissions(flags),
-                    self._value(slot),
+                    self._value(slot, flags),
                     bumble_descriptors,
                 )
                 made.append([(slot, characteristic), *descriptor_slots])
@@ -261,11 +268,16 @@ class Radio:
             )
         )
 
-    def _value(self, slot: Attribute) -> Any:
+    def _value(self, slot: Attribute, flags: int) -> Any:
+        # Bumble's server does not look at the two simplest permissions; NimBLE does.
         def read(connection: Connection | None) -> bytes:
+            if not flags & _READ:
+                raise att.ATT_Error(att.ErrorCode.READ_NOT_PERMITTED, slot.handle)
             return slot.value
 
         def write(connection: Connection | None, value: bytes) -> None:
+            if not flags & _WRITE_ANY:
+                raise att.ATT_Error(att.ErrorCode.WRITE_NOT_PERMITTED, slot.handle)
             if connection is None or connection.handle not in self._connections:
                 return
             kept = (slot.value if slot.append else b"") + bytes(value)

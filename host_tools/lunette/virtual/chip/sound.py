@@ -122,7 +122,8 @@ def _coloured(kind: str, seed: int) -> NDArray[np.float64]:
 
 
 def _hum(rate: int) -> NDArray[np.float64]:
-    n = np.arange(rate)  # one second holds whole periods
-    return sum(
-        a * np.sin(2 * np.pi * _HUM_HZ * k * n / rate) for k, a in ((1, 1.0), (2, 0.5), (3, 0.25), (5, 0.1))
-    )
+    turns = 2 * np.pi * _HUM_HZ * np.arange(rate) / rate  # one second holds whole periods
+    wave = np.zeros(rate)
+    for harmonic, amplitude in ((1, 1.0), (2, 0.5), (3, 0.25), (5, 0.1)):
+        wave += amplitude * np.sin(harmonic * turns)
+    return wave

@@ -1,0 +1,46 @@
+"""Runs something with the firmware in CPython and virtual time, out of everybody's way."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from tests.world import World, run_world
+
+from lunette.virtual.link_model import LinkModel
+
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def _inside(folder: str) -> Iterator[None]:
+    """`folder` as the glasses' file system, which is the working directory."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def in_world(work: Callable[[World], Awaitable[T]], model: LinkModel, *, listen: bool) -> T:
+    """What ``await work(world)`` returns. The glasses are on, with `listen` a host has connected, and
+    both sides offer the model's MTU. RuntimeError if they did not agree on it."""
+    results = []
+
+    async def play(world: World) -> None:
+        results.append(await work(world))
+        if world.glasses.link.mtu != model.mtu:
+            raise RuntimeError(f"the MTU was {world.glasses.link.mtu}")
+
+    with tempfile.TemporaryDirectory(prefix="lunette-bench-") as folder, _inside(folder):
+        Path("settings.json").write_text(json.dumps({"mtu": model.mtu}))
+        with contextlib.redirect_stdout(io.StringIO()):  # the firmware's log
+            run_world(Path(folder), play, listen=listen, model=model)
+    return results[0]
