@@ -166,7 +166,9 @@ class Link:
         # Hosts may have come and gone several times since this task last ran.
         if self._session and self._session != (self.connects if self._conn >= 0 else 0):
             self._session = 0
-            self._log.info("link", "disconnected, %d frames wait" % (self._journal.slots - self._journal.free))
+            self._log.info(
+                "link", "disconnected, %d frames wait" % (self._journal.slots - self._journal.free)
+            )
             self._bus.emit("disconnected", 0)
         if self._conn < 0:
             self.advertise()

@@ -165,9 +165,7 @@ class Pump:
             return False
         if not recording.open_sent:
             recording.open_sent = True
-            self._load(
-                protocol.OPEN, protocol.open_body(recording.number, recording.kind, recording.meta)
-            )
+            self._load(protocol.OPEN, protocol.open_body(recording.number, recording.kind, recording.meta))
         elif recording.cursor != NONE:
             self._load_frame(recording)
         else:

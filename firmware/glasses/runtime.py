@@ -74,9 +74,7 @@ class Glasses:
         for problem in self.parts.problems:
             self.log.error("board", problem)
         self.commands = Commands(self)
-        self.link = Link(
-            self.journal, self.bus, self.log, self.settings, self._hello, self.commands.handle
-        )
+        self.link = Link(self.journal, self.bus, self.log, self.settings, self._hello, self.commands.handle)
         self.voice = Voice(
             self.parts.microphone,
             self.journal,

@@ -48,5 +48,10 @@ def load(name: str) -> Board:
     if data["NAME"] != name:
         raise LunetteError(f"board {name}: NAME says {data['NAME']!r}")
     return Board(
-        name, data["CHIP"], data["PARTS"], path, int(data.get("FLASH_KB", 2048)), int(data.get("HEAP_KB", 512))
+        name,
+        data["CHIP"],
+        data["PARTS"],
+        path,
+        int(data.get("FLASH_KB", 2048)),
+        int(data.get("HEAP_KB", 512)),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from bench_glasses import Bench, make_image
+
 from lunette.errors import LunetteError
 from lunette.virtual import flash
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lunette import paths
 from lunette.virtual import interpreter
 from lunette.virtual.chip.chip import Chip

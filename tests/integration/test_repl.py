@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from bench_glasses import LIMIT_S, Bench, make_image, wait_gone
+
 from lunette.errors import LunetteError
 from lunette.virtual import interpreter, process
 from lunette.virtual.printout import BOOTED, Printout, chip_line_ends

@@ -158,7 +158,16 @@ class Played:
         (folder / "speech.wav").write_bytes(CLIP.read_bytes())
         self.path = folder / "report.json"
         environment = dict(os.environ, LUNETTE_RUNTIME=str(folder / "run"))
-        command = [sys.executable, "-m", "lunette", "sim", "--scene", f"{name}.toml", "--report", "report.json"]
+        command = [
+            sys.executable,
+            "-m",
+            "lunette",
+            "sim",
+            "--scene",
+            f"{name}.toml",
+            "--report",
+            "report.json",
+        ]
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -291,7 +300,9 @@ def test_no_heap_on_the_audio_path(reports: dict[str, dict[str, Any]]) -> None:
 
 def test_every_report_has_the_promised_keys(reports: dict[str, dict[str, Any]]) -> None:
     for report in reports.values():
-        assert {"recordings", "events", "link", "latency_ms", "counters", "heap", "states", "errors"} <= set(report)
+        assert {"recordings", "events", "link", "latency_ms", "counters", "heap", "states", "errors"} <= set(
+            report
+        )
         assert {"notifications", "bytes", "enomem", "reconnects", "goodput_kbps"} <= set(report["link"])
         assert {"p50", "p95", "max"} == set(report["latency_ms"])
         assert {"start", "end", "peak", "bytes_per_frame"} <= set(report["heap"])

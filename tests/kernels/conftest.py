@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from lunette.paths import FIRMWARE
 from lunette.virtual.cpython import micropython_modules
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lunette.codecs import Dvi4Decoder
 from lunette.paths import FIRMWARE
 from lunette.virtual.viper import check_kernel

@@ -17,6 +17,7 @@ from bumble.host import Host
 from bumble.transport.tcp_client import open_tcp_client_transport
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lunette.virtual.air import Air, LinkModel
 from lunette.virtual.cpython import run
 from lunette.virtual.link_model import exchange_airtime_s, pdu_airtime_s

@@ -23,6 +23,7 @@ from bumble.core import AdvertisingData
 from bumble.device import Connection, Device
 from bumble.gatt import Characteristic, CharacteristicValue, Descriptor, Service
 from bumble.keys import MemoryKeyStore
+
 from lunette.virtual import bleak_radio
 from lunette.virtual.air import Air, LinkModel
 from lunette.virtual.bleak_backend import VirtualClient, VirtualScanner, use_air

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from lunette import __version__, cli, client, paths
 from lunette.commands import common, demo, sim
 from lunette.commands.status import describe

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lunette.codecs import Dvi4Decoder, decode_dvi4, read_wav, resample, write_wav
 from lunette.errors import LunetteError
 

@@ -14,6 +14,7 @@ import types
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lunette.virtual import cpython
 from lunette.virtual import viper as v
 from lunette.virtual.cpython import TICKS_PERIOD, DeadlockError, VirtualLoop, micropython_modules, run

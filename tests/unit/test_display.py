@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lunette import display, waveform
 from lunette.store import Recording
 from lunette.virtual.scene import Action

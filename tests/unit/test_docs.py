@@ -34,12 +34,16 @@ def test_readme_shows_the_real_main() -> None:
     shown = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert shown is not None
     code = "".join(
-        line for line in (ROOT / "firmware" / "main.py").read_text().splitlines(True) if not line.startswith("#")
+        line
+        for line in (ROOT / "firmware" / "main.py").read_text().splitlines(True)
+        if not line.startswith("#")
     )
     assert shown.group(1).strip() == code.strip()
 
 
-@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda p: p.name
+)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if "://" not in target:

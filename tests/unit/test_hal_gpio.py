@@ -6,6 +6,7 @@ import pytest
 from hal_rig import Rig, with_chip
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lunette.virtual.chip.analog import Analog
 from lunette.virtual.chip.bus import Bus
 from lunette.virtual.chip.chips import CHIPS, chip_data

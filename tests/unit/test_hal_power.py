@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from hal_rig import Rig, with_chip
+
 from lunette.virtual.chip.power import ChipStopped
 
 

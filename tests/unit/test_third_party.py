@@ -8,10 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import lunette.virtual
 import pytest
 from bumble.core import AdvertisingData
 from bumble.gatt import Characteristic, Service
+
+import lunette.virtual
 from lunette.virtual.air import Air, LinkModel
 
 BLEAK_ENV = Path(lunette.virtual.__file__).parent / "bleak_env"

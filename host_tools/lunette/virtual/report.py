@@ -57,7 +57,9 @@ class Latency:
         }
 
 
-def recording_entry(recording: Recording, started_s: float | None, root: Path | None = None) -> dict[str, Any]:
+def recording_entry(
+    recording: Recording, started_s: float | None, root: Path | None = None
+) -> dict[str, Any]:
     """A recording as the report lists it."""
     return {
         "id": recording.number,

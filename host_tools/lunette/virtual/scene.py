@@ -105,7 +105,9 @@ def parse(data: dict[str, Any], where: str = "scene", folder: Path | None = None
     late = [a for a in actions if a.t > duration]
     if late:
         raise LunetteError(f"{where}: {late[0].do} at {late[0].t:g} s is after the end at {duration:g} s")
-    return Scene(float(duration), str(board.get("name", "virtual")), model, dict(settings), actions, folder or Path())
+    return Scene(
+        float(duration), str(board.get("name", "virtual")), model, dict(settings), actions, folder or Path()
+    )
 
 
 def check(entry: dict[str, Any], where: str) -> Action:
@@ -116,7 +118,9 @@ def check(entry: dict[str, Any], where: str) -> Action:
     do = entry.get("do")
     if do not in ACTIONS:
         raise LunetteError(f"{where}: do = {do!r} is none of: {', '.join(ACTIONS)}")
-    return Action(float(t), do, arguments(do, {k: v for k, v in entry.items() if k not in ("t", "do")}, where))
+    return Action(
+        float(t), do, arguments(do, {k: v for k, v in entry.items() if k not in ("t", "do")}, where)
+    )
 
 
 def arguments(do: str, given: dict[str, Any], where: str) -> dict[str, Any]:

@@ -125,9 +125,7 @@ class Stage:
         scene = self.scene
         air = Air(scene.link)
         settings = {"probe_heap": True, **scene.settings}
-        glasses = self.glasses = VirtualGlasses(
-            air, scene.board, settings=settings, observe=self._on_glasses
-        )
+        glasses = self.glasses = VirtualGlasses(air, scene.board, settings=settings, observe=self._on_glasses)
         bleak_backend.use_air(air)
         backends = Backends(bleak_backend.VirtualClient, bleak_backend.VirtualScanner)
         listener = self.listener = Listener(self.folder, backends=backends, observe=self._on_listener)
@@ -170,9 +168,7 @@ class Stage:
     async def _up(self, listening: asyncio.Task[None]) -> None:
         """The scene's clock starts when the glasses are up and the host has found them."""
         waiting = asyncio.ensure_future(self._connected.wait())
-        done, _ = await asyncio.wait(
-            {waiting, listening}, timeout=_UP_S, return_when=asyncio.FIRST_COMPLETED
-        )
+        done, _ = await asyncio.wait({waiting, listening}, timeout=_UP_S, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if listening in done:
             await listening
@@ -241,7 +237,9 @@ class Stage:
         frames = recording.next_index * int(recording.meta.get("frame", 320))
         return self.glasses.sound.render(session.first_sample, frames)
 
-    async def _report(self, glasses: VirtualGlasses, listener: Listener, performer: Performer) -> dict[str, Any]:
+    async def _report(
+        self, glasses: VirtualGlasses, listener: Listener, performer: Performer
+    ) -> dict[str, Any]:
         status = await self._status(listener)
         counters = status.get("counters", {})
         rate = 16000

@@ -107,8 +107,9 @@ def open(request_fd, doorbell_fd):
 
 def _listen():
     # There is no GIL on this port: this thread only waits and schedules, the main thread works.
-    import micropython
     import time
+
+    import micropython
 
     while _bell.readinto(_scratch, 1) == 1:
         while True:
