@@ -185,9 +185,9 @@ class Pump:
         for recording in self._journal.recordings:
             if recording.draft:
                 continue
-            if recording.open_sent and recording.cursor == NONE:
-                if not recording.closed or recording.close_sent:
-                    continue
+            nothing_held = recording.open_sent and recording.cursor == NONE
+            if nothing_held and (recording.close_sent or not recording.closed):
+                continue
             rank = _RANK[recording.kind]
             if rank == _SPEECH and not recording.closed:
                 rank = _LIVE

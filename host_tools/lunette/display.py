@@ -86,8 +86,10 @@ class Monitor:
         self._decoder = Dvi4Decoder()
         self._arrived: deque[tuple[float, int]] = deque()
 
-    def observe(self, what: str, detail: Any) -> None:
-        """Take note of one observation; ones that it does not know are no news."""
+    def observe(self, what: str, detail: Any) -> bool:
+        """Take note of one observation. False if it is no news: an attempt to connect that failed ends
+        in "disconnected" too."""
+        news = what != "disconnected" or self.host == "connected"
         if what == "searching":
             self.host = "searching"
         elif what == "connected":
@@ -121,6 +123,7 @@ class Monitor:
                 self.pressed = detail.do == "press"
             elif detail.do == "battery":
                 self.volts = float(detail.values["volts"])
+        return news
 
     def _meter(self, recording: Recording, frame: bytes) -> None:
         try:
@@ -237,7 +240,12 @@ class View:
         self.monitor = monitor
 
     def observe(self, what: str, detail: Any) -> None:
-        self.monitor.observe(what, detail)
+        """Show an observation."""
+        if self.monitor.observe(what, detail):
+            self.show(what, detail)
+
+    def show(self, what: str, detail: Any) -> None:
+        """Show what is news."""
 
     def say(self, text: str) -> None:
         """Show a line that is no observation."""
@@ -260,8 +268,7 @@ class PlainView(View):
         self._times = times
         self._next_level = -math.inf
 
-    def observe(self, what: str, detail: Any) -> None:
-        super().observe(what, detail)
+    def show(self, what: str, detail: Any) -> None:
         if what == "frame":
             self._level()
             return
@@ -293,8 +300,7 @@ class JsonView(View):
         self._out = out
         self._next_level = -math.inf
 
-    def observe(self, what: str, detail: Any) -> None:
-        super().observe(what, detail)
+    def show(self, what: str, detail: Any) -> None:
         monitor = self.monitor
         document = as_json(what, detail, monitor)
         now = monitor.clock()
@@ -365,8 +371,7 @@ class LiveView(View):
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._redrawing: asyncio.Task[None] | None = None
 
-    def observe(self, what: str, detail: Any) -> None:
-        super().observe(what, detail)
+    def show(self, what: str, detail: Any) -> None:
         # Buttons and lights are in the picture; the listener retries by itself.
         if what in ("light", "searching") or (what == "action" and detail.do in ("press", "release")):
             return

@@ -40,8 +40,8 @@ STORM = 200  # how many times Ctrl-C is pressed
 class Program:
     """A MicroPython process on a chip; `lines` is what it has printed."""
 
-    def __init__(self, chip: Chip, process: asyncio.subprocess.Process):
-        self.chip = chip
+    def __init__(self, server: ChipServer, process: asyncio.subprocess.Process):
+        self.server = server
         self.process = process
         self.lines: list[str] = []
         self.ended = False
@@ -83,7 +83,7 @@ async def execute(chip: Chip, folder: Path, source: str, meanwhile: Meanwhile | 
     )
     request_child.close()
     bell_child.close()
-    program = Program(chip, process)
+    program = Program(server, process)
     server.attach(request, bell)
     reader = asyncio.ensure_future(program.read())
 
@@ -301,6 +301,7 @@ pwm = machine.PWM(Pin(7), freq=1000, duty_u16=32768)
 start = time.ticks_us(); time.sleep(0.05); spent = time.ticks_diff(time.ticks_us(), start)
 print(49000 <= spent < 500000, len(time.gmtime(0)), time.gmtime(0)[0])
 print(time.ticks_add(0, -1) == (1 << 30) - 1, time.ticks_diff(2, (1 << 30) - 3))
+time._boot -= (1 << 30) * 1000  # as if it had run for twelve days
 print(refused(lambda: time.ticks_add(0, 1 << 29)), 0 <= time.ticks_ms() < 20000)
 """
 
@@ -400,6 +401,7 @@ print("after")
 
         async def world(program: Program) -> None:
             await told.wait()
+            assert program.server._tasks or "WDT" in call  # the call stays without an answer
 
         lines = await execute(chip, tmp_path, source, world)
         assert lines == ["before"]

@@ -99,7 +99,7 @@ SCENES = {
         [[at]]
         t = 0.8
         do = "mpremote"
-        args = ["resume", "exec", "import glasses; s = glasses.status(); print(s['running'], s['capturing'], s['up_s'])"]
+        args = ["resume", "exec", "import glasses; s = glasses.status(); print(s['running'], s['capturing'])"]
         [[at]]
         t = 3.5
         do = "release"

@@ -152,6 +152,26 @@ def test_plain_lines_tell_the_story_without_control_characters():
     assert not any(unicodedata.category(c) == "Cc" for c in out.getvalue().replace("\n", ""))
 
 
+def test_an_attempt_that_failed_is_no_disconnection():
+    out = io.StringIO()
+    view = display.PlainView(display.Monitor(Clock()), out)
+    for what, detail in (
+        ("searching", None),
+        ("disconnected", None),
+        ("problem", "could not connect"),
+        ("connected", HELLO),
+        ("disconnected", None),
+        ("disconnected", None),
+    ):
+        view.observe(what, detail)
+    assert [line.split(" ")[0] for line in out.getvalue().splitlines()] == [
+        "searching",
+        "problem:",
+        "connected",
+        "disconnected",
+    ]
+
+
 @given(st.text())
 def test_clean_leaves_no_control_character(text):
     cleaned = display.clean(text)

@@ -346,6 +346,21 @@ async def test_another_sample_rate_hears_the_same_tone(rig: Rig) -> None:
     assert np.abs(heard - expected).max() < 60
 
 
+@with_chip()
+async def test_dropped_attempts_cost_nothing(rig: Rig) -> None:
+    mic = microphone(rig)
+    calls: list[object] = []
+    mic.irq(calls.append)
+    for _ in range(12):
+        assert mic.readinto(bytearray(512)) == 512
+    assert rig.chip.i2s.sessions[-1].refused == 10
+    for _ in range(12):
+        mic.irq(calls.append)
+        mic.readinto(bytearray(512))
+    await asyncio.sleep(0.1)
+    assert calls == [mic]
+
+
 # --- transmit -----------------------------------------------------------------------------------------
 
 

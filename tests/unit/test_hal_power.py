@@ -334,6 +334,12 @@ async def test_a_pin_irq_can_name_the_wake_source(rig: Rig) -> None:
     deepsleep(rig)
     rig.chip.pins.press(4)
     assert told[-1] == ("wake", 2, 0.0)
+    rig.chip.pins.release(4)
+    pin.init(m.Pin.IN, m.Pin.PULL_UP)
+    pin.irq(trigger=m.Pin.WAKE_LOW, wake=m.SLEEP)  # from light sleep only
+    deepsleep(rig)
+    rig.chip.pins.press(4)
+    assert rig.chip.power.asleep
 
 
 @with_chip()

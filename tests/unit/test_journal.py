@@ -244,7 +244,7 @@ def test_journal_behaves_like_its_model(micropython: Any) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
-        JournalMachine, settings=settings(max_examples=80, stateful_step_count=50, deadline=None)
+        JournalMachine, settings=settings(max_examples=150, stateful_step_count=50, deadline=None)
     )
 
 
@@ -347,10 +347,25 @@ def test_a_recording_grows_on_after_all_of_it_was_acknowledged(micropython: Any)
         assert journal.ack(other.number, round_ + 1)
         assert journal.free == 4
     journal.close(recording)
+    assert journal.ack(recording.number, 5)
     assert journal.recordings == [recording, other], "the CLOSE is not acknowledged"
     recording.sent = 6
     assert journal.ack(recording.number, 6)
     assert journal.recordings == [other]
+
+
+def test_the_cursor_does_not_stay_on_a_frame_that_is_acknowledged(micropython: Any) -> None:
+    """A host that has resumed from what it had before acknowledges more than was sent again."""
+    journal = make(micropython, 4)
+    recording = journal.open("speech", {})
+    for _ in range(3):
+        journal.write(recording, b"ab")
+    recording.sent = 3
+    journal.rewind(recording, 0)
+    assert journal.ack(recording.number, 2)
+    assert journal.index_of(recording.cursor) == 2
+    assert journal.ack(recording.number, 3)
+    assert recording.cursor == 0xFFFF
 
 
 def test_recordings_without_frames_do_not_pile_up(micropython: Any) -> None:

@@ -261,6 +261,28 @@ def test_a_microphone_that_dies_ends_the_recording(folder: Path) -> None:
     run_world(folder, test)
 
 
+def test_a_failure_in_the_middle_does_not_end_the_recording(folder: Path) -> None:
+    async def test(world: World) -> None:
+        world.press()
+        await asyncio.sleep(0.5)
+        voice = world.glasses.voice
+
+        def fail() -> None:
+            del voice.step
+            raise KeyError("bug")
+
+        voice.step = fail
+        await asyncio.sleep(1.5)
+        world.release()
+        (recording,) = await world.complete(1)
+        assert recording.crc_ok
+        assert recording.seconds > 1
+        assert world.chip.pins.level(LIGHT) == 0
+        assert world.glasses.power.locks() == {"link": ("connected", 1)}
+
+    run_world(folder, test)
+
+
 def test_an_overrun_of_the_driver_is_counted(folder: Path) -> None:
     """The driver drops silently; the firmware finds out by the clock."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from lunette.virtual.hal import _ops as ops
 
 Answer = tuple[int, bytes]
-Handler = Callable[[int, int, int, int, bytes | None], "int | bytes | Answer | None | Awaitable[Any]"]
+Handler = Callable[[int, int, int, int, bytes | None], "int | bytes | Answer | Awaitable[Any] | None"]
 
 # micropython.schedule holds eight entries on the ESP32; a completion that finds it full is lost.
 SCHEDULER_DEPTH = 8

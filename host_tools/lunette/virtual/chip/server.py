@@ -103,7 +103,7 @@ class ChipServer:
             words = HEADER.unpack(message)
             if words[0] == ops.RESYNC and words[2:] == (MARK,) * 6:
                 self._header = None
-                self._send((ops.RESYNC, words[1], MARK, 0, 0, 0, 0, 0), b"")
+                self._resync(words[1])
                 return
         if self._header is None:
             if len(message) != HEADER.size:
@@ -117,6 +117,19 @@ class ChipServer:
         else:
             words, self._header = self._header, None
             self._run(words, message)
+
+    def _resync(self, mark: int) -> None:
+        # A blocking driver call that Ctrl-C cut short ends before anything else is asked of it,
+        # and its answer never comes.
+        answer = (ops.RESYNC, mark, MARK, 0, 0, 0, 0, 0)
+        cut_short = list(self._tasks)
+        if not cut_short:
+            self._send(answer, b"")
+            return
+        for task in cut_short:
+            task.cancel()
+        ended = asyncio.gather(*cut_short, return_exceptions=True)
+        ended.add_done_callback(lambda _: self._send(answer, b""))
 
     def _run(self, words: tuple[int, ...], data: bytes | None) -> None:
         seq = words[1]

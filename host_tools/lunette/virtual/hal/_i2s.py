@@ -70,7 +70,7 @@ class I2S(_Base):
         self._handler = None
         pins = [_gpio.pin_number(p) for p in (sck, ws, sd)]
         names = ("id", "sck", "ws", "sd", "mode", "bits", "format", "rate", "ibuf")
-        values = [self._id] + pins + [mode, bits, format, rate, ibuf]  # noqa: RUF005
+        values = [self._id] + pins + [mode, bits, format, rate, ibuf]
         _port.call(_ops.I2S_INIT, 0, 0, 0, 0, json.dumps(dict(zip(names, values))).encode())  # noqa: B905
         self._mode = mode
         self._frame = bits // 8 * (2 if format == self.STEREO else 1)

@@ -96,8 +96,8 @@ def open(request_fd, doorbell_fd):
     import array
     import builtins
 
-    _request = builtins.open(request_fd, "r+b")
-    _bell = builtins.open(doorbell_fd, "r+b")
+    _request = builtins.open(request_fd, "r+b")  # noqa: SIM115 (open as long as the program runs)
+    _bell = builtins.open(doorbell_fd, "r+b")  # noqa: SIM115
     _tx = array.array("i", [0] * _ops.WORDS)
     _rx = array.array("i", [0] * _ops.WORDS)
     _payload = bytearray(_ops.ANSWER_BYTES)
