@@ -72,7 +72,11 @@ class World:
     def listen(self, folder: str = "host") -> Listener:
         """Start the host program of `lunette listen`."""
         self.listener = Listener(
-            self.folder / folder, backends=self.backends(), observe=self._observe, first_timeout_s=30
+            self.folder / folder,
+            backends=self.backends(),
+            observe=self._observe,
+            first_timeout_s=30,
+            keep_frames=True,
         )
         task = asyncio.create_task(self.listener.run())
         self._tasks.append(task)

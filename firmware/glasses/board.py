@@ -27,7 +27,12 @@ class Parts:
         self.problems = []
         declared = board.PARTS
         self.light = self._build("light", declared, self._led)
-        self.microphone = self._build("mic", declared, lambda data: _microphone(data, self.light))
+        if "light" in declared and self.light is None and "mic" in declared:
+            # Capturing in the dark is not to be had: promise of the light, however it failed.
+            self.problems.append("mic: off, because the capture light does not work")
+            self.microphone = None
+        else:
+            self.microphone = self._build("mic", declared, lambda data: _microphone(data, self.light))
         self.battery = self._build("battery", declared, _battery)
         self.buttons = {}
         for name in declared:

@@ -25,6 +25,7 @@ class Listener:
     "recording" (Recording), "frame" (Recording, index), "recorded" (Recording),
     "acknowledged" (Recording: the glasses may forget it), "problem" (text).
     `first_timeout_s` limits the first search (LunetteError then); later ones go on for ever.
+    `keep_frames` keeps the frames of finished recordings in memory, for reports.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class Listener:
         backends: Backends | None = None,
         observe: Callable[[str, Any], None] | None = None,
         first_timeout_s: float | None = None,
+        keep_frames: bool = False,
     ):
         self.folder = folder
         self.name = name
         self.backends = backends
         self._observe = observe or (lambda what, detail: None)
         self._first_timeout = first_timeout_s
+        self._keep_frames = keep_frames
         self._current: Recording | None = None  # of the last DATA or MORE
         self._index = -1
         self._unacked = 0
@@ -218,3 +221,5 @@ class Listener:
             self._observe("recorded", recording)
         await client.ack(recording.number, count + 1)
         self._observe("acknowledged", recording)
+        if not self._keep_frames:
+            store.release(recording)

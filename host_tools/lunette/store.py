@@ -21,6 +21,7 @@ import numpy as np
 from lunette.codecs import Dvi4Decoder, write_wav
 
 _RECORD = struct.Struct("<IH")
+_REMEMBERED = 64  # finished recordings whose acknowledgement may not have arrived
 
 
 @dataclass
@@ -78,18 +79,26 @@ class Store:
         self._partial.mkdir(parents=True, exist_ok=True)
         self._files: dict[int, Any] = {}
         self.recordings: dict[int, Recording] = {}
-        for path in sorted(self._partial.glob("*.json")):
+        for path in sorted(self._partial.glob("*.json"), key=lambda p: p.stat().st_mtime):
             self._load(path)
+        self._finished = [r.number for r in self.recordings.values() if r.complete]
         for path in self._partial.glob("*.frames"):
-            if not path.with_suffix(".json").exists():
+            number = int(path.stem, 16)
+            if number not in self.recordings or self.recordings[number].complete:
                 path.unlink()  # of a recording that was finished, or whose description is broken
 
     def _load(self, path: Path) -> None:
         try:
             head = json.loads(path.read_text())
             recording = Recording(head["number"], head["kind"], head["meta"])
+            if "finished" in head:
+                recording.next_index = int(head["finished"])
+                recording.complete = True
         except (ValueError, KeyError, TypeError, OSError):
             path.unlink(missing_ok=True)
+            return
+        self.recordings[recording.number] = recording
+        if recording.complete:
             return
         frames = path.with_suffix(".frames")
         data = frames.read_bytes() if frames.exists() else b""
@@ -103,7 +112,6 @@ class Store:
         if frames.exists() and at < len(data):
             with frames.open("r+b") as file:
                 file.truncate(at)
-        self.recordings[recording.number] = recording
 
     def _take(self, recording: Recording, index: int, frame: bytes) -> None:
         recording.frames[index] = frame
@@ -119,6 +127,7 @@ class Store:
         if recording is not None and recording.meta != meta:
             # An old id on another recording, as after new flash: keep what there is of the old one.
             self.forget(number)
+            self._finished = [n for n in self._finished if n != number]
             recording = None
         if recording is None:
             recording = self.recordings[number] = Recording(number, kind, meta, started_s=now)
@@ -147,7 +156,11 @@ class Store:
 
     def finish(self, recording: Recording, count: int, crc: int | None, end: dict[str, Any]) -> None:
         """Write the finished recording under its final name and forget the partial one. `crc` None:
-        nobody knows what it should be."""
+        nobody knows what it should be.
+
+        That it was finished is remembered: should the glasses offer it again, because we were killed
+        before they heard of it, it is acknowledged and not taken for a new one.
+        """
         recording.end = end
         recording.lost = count - len(recording.frames)
         recording.next_index = max(recording.next_index, count)
@@ -157,9 +170,21 @@ class Store:
         file = self._files.pop(recording.number, None)
         if file is not None:
             file.close()
-        # In this order: without its description a partial recording does not come back.
-        self._stem(recording.number).with_suffix(".json").unlink(missing_ok=True)
+        # In this order: frames of a finished recording do not come back.
+        head = {"number": recording.number, "kind": recording.kind, "meta": recording.meta}
+        _replace(
+            self._stem(recording.number).with_suffix(".json"),
+            json.dumps({**head, "finished": recording.next_index}).encode(),
+        )
         self._stem(recording.number).with_suffix(".frames").unlink(missing_ok=True)
+        self._finished.append(recording.number)
+        while len(self._finished) > _REMEMBERED:
+            self._stem(self._finished.pop(0)).with_suffix(".json").unlink(missing_ok=True)
+
+    def release(self, recording: Recording) -> None:
+        """Free the memory of a finished recording's frames: they are on disk."""
+        if recording.complete:
+            recording.frames = {}
 
     def _write(self, recording: Recording) -> Path:
         stamp = time.strftime("%Y-%m-%dT%H-%M-%S")

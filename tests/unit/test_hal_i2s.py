@@ -304,16 +304,22 @@ async def test_a_second_object_on_a_port_starts_it_again(rig: Rig) -> None:
 
 @with_chip()
 async def test_irq_again_drops_what_was_queued(rig: Rig) -> None:
-    mic = microphone(rig)
+    pcm = clip(8000)
+    rig.chip.sound.say(pcm)
+    mic = microphone(rig, ibuf=40960)
     calls: list[object] = []
     mic.irq(calls.append)
-    mic.readinto(bytearray(512))
+    mic.readinto(bytearray(4 * 512))
+    await asyncio.sleep(2.5 * 256 / RATE)
     mic.irq(calls.append)
     await asyncio.sleep(0.1)
     assert calls == []
-    mic.readinto(bytearray(512))
+    buffer = bytearray(512)
+    mic.readinto(buffer)
     await asyncio.sleep(0.1)
     assert calls == [mic]
+    # Two descriptors had gone into the dropped read, no more.
+    assert bytes(buffer) == pcm[512:768].tobytes()
 
 
 @with_chip()

@@ -244,7 +244,7 @@ def test_journal_behaves_like_its_model(micropython: Any) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
-        JournalMachine, settings=settings(max_examples=150, stateful_step_count=50, deadline=None)
+        JournalMachine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
     )
 
 

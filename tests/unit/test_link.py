@@ -51,7 +51,7 @@ def test_a_drop_in_the_middle_of_speech_loses_nothing(folder: Path, released_whi
         assert world.glasses.journal.recordings == []
         assert [what for _, what, _ in world.events].count("recorded") == 1
         assert len(list((folder / "host").glob("*.wav"))) == 1
-        assert not list((folder / "host" / ".partial").rglob("*.*"))
+        assert not list((folder / "host" / ".partial").rglob("*.frames"))
 
     run_world(folder, test, model=LinkModel(supervision_timeout_ms=1000))
 
@@ -370,7 +370,7 @@ def test_frames_after_a_gap_wait_for_the_ones_before(tmp_path: Path) -> None:
     """What is on its way when the gap is noticed may begin with a DATA, but has a hole before it."""
 
     async def test() -> None:
-        listener, client = Listener(tmp_path), StubClient()
+        listener, client = Listener(tmp_path, keep_frames=True), StubClient()
         listener.store = Store(tmp_path, ADDRESS)
         for message in (
             (wire.OPEN, 1, "log", {}),
@@ -403,7 +403,7 @@ def test_what_is_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
             held = Store(tmp_path, ADDRESS).recordings[number]  # as after a power cut of the host
             assert held.next_index == next_index == len(held.frames)
 
-        listener, client = Listener(tmp_path), StubClient(on_ack)
+        listener, client = Listener(tmp_path, keep_frames=True), StubClient(on_ack)
         listener.store = Store(tmp_path, ADDRESS)
         await listener._on_message(client, (wire.OPEN, 1, "log", {}))  # type: ignore[arg-type]
         for i in range(60):

@@ -276,6 +276,21 @@ def test_the_battery_is_read_through_its_divider() -> None:
     with_chip(test)
 
 
+def test_nothing_is_captured_in_the_dark() -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.board import Parts
+
+        declared: dict[str, Any] = dict(virtual_board().PARTS)
+        declared["light"] = declared["light"] | {"pin": 99}
+        parts = Parts(SimpleNamespace(PARTS=declared), Flag())
+        assert parts.names() == {"light": False, "mic": False, "battery": True, "talk": True}
+        assert any("capture light" in problem for problem in parts.problems)
+        del declared["light"]  # a board that has none says so in its data
+        assert Parts(SimpleNamespace(PARTS=declared), Flag()).names()["mic"] is True
+
+    with_chip(test)
+
+
 def test_a_part_that_cannot_be_is_said_and_the_others_work() -> None:
     async def test(chip: Chip, env: Environment) -> None:
         from glasses.board import BoardError, Parts

@@ -139,7 +139,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=250)
+@settings(max_examples=150)
 @given(ACTIONS)
 def test_every_byte_arrives_exactly_once_and_in_order(
     micropython: Any, actions: list[tuple[str, Any]]

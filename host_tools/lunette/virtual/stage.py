@@ -128,7 +128,9 @@ class Stage:
         glasses = self.glasses = VirtualGlasses(air, scene.board, settings=settings, observe=self._on_glasses)
         bleak_backend.use_air(air)
         backends = Backends(bleak_backend.VirtualClient, bleak_backend.VirtualScanner)
-        listener = self.listener = Listener(self.folder, backends=backends, observe=self._on_listener)
+        listener = self.listener = Listener(
+            self.folder, backends=backends, observe=self._on_listener, keep_frames=True
+        )
         performer = Performer(glasses, host=_Host(listener), folder=scene.folder)
         listening: asyncio.Task[None] | None = None
         self._start = loop.time()

@@ -120,6 +120,7 @@ class _Port:
         self._position = 0
         self._left = 0
         self._head = 0
+        self._before = (0, 0, 0)  # the same, when the active transfer began
         self._end = 0  # transmit: first frame that has nothing to play
 
     def submit(self, transfer: _Transfer) -> bool:
@@ -137,6 +138,8 @@ class _Port:
         if self._handle is not None:
             self._handle.cancel()
         self._handle = None
+        if self.active is not None and self.session.mode == MODE_RX:
+            self._give_up(self.active)
         for transfer in (self.active, self.queued):
             if transfer is not None and transfer.done is not None:
                 transfer.done.cancel()
@@ -187,25 +190,40 @@ class _Port:
 
     def _start_rx(self, transfer: _Transfer, now: float) -> float:
         s = self.session
-        full = math.floor((now - s.started) * s.rate / DESCRIPTOR_FRAMES + 1e-6)
-        oldest = full - (self.descriptors - 1)
+        oldest = self._full(now) - (self.descriptors - 1)
         if self._head < oldest:
             s.overruns += 1
             s.dropped += (oldest - self._head) * DESCRIPTOR_FRAMES
             self._head = oldest
-        wanted = transfer.frames
-        while wanted:
+        self._before = (self._position, self._left, self._head)
+        transfer.pieces = self._take(transfer.frames)
+        # The last frame is readable when its descriptor is full.
+        return max(now, s.started + self._head * DESCRIPTOR_FRAMES / s.rate)
+
+    def _take(self, frames: int) -> list[tuple[int, int]]:
+        """Move the reader on by `frames`; returns the runs (first frame, count) that it gets."""
+        pieces = []
+        while frames:
             if not self._left:
                 self._position = self._head * DESCRIPTOR_FRAMES
                 self._left = DESCRIPTOR_FRAMES
                 self._head += 1
-            n = min(wanted, self._left)
-            transfer.pieces.append((self._position, n))
+            n = min(frames, self._left)
+            pieces.append((self._position, n))
             self._position += n
             self._left -= n
-            wanted -= n
-        # The last frame is readable when its descriptor is full.
-        return max(now, s.started + self._head * DESCRIPTOR_FRAMES / s.rate)
+            frames -= n
+        return pieces
+
+    def _give_up(self, transfer: _Transfer) -> None:
+        # The driver had copied what was there; what was still to come is for the next reader.
+        full = self._full(asyncio.get_running_loop().time())
+        self._position, self._left, self._head = self._before
+        self._take(sum(n for at, n in transfer.pieces if at < full * DESCRIPTOR_FRAMES))
+
+    def _full(self, now: float) -> int:
+        """How many descriptors have been filled."""
+        return math.floor((now - self.session.started) * self.session.rate / DESCRIPTOR_FRAMES + 1e-6)
 
     # --- transmit -----------------------------------------------------------------------------------
 

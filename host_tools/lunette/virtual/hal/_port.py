@@ -258,6 +258,7 @@ def dispatch(_):
                 sys.print_exception(error)
     except KeyboardInterrupt:
         # A scheduled function cannot pass Ctrl-C on to the program; the supervisor sends it again.
-        pass
+        # What is still queued must not wait for a doorbell that has rung already.
+        _reschedule()
     finally:
         _in_dispatch = False
