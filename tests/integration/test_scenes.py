@@ -21,8 +21,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import audioop  # the reference codec: CPython's own, or the audioop-lts package
 
-# Their reports are made once, so one worker runs them all.
-pytestmark = pytest.mark.xdist_group("scenes")
 
 CLIP = Path(lunette.__file__).parent / "data" / "speech.wav"
 FRAME = 320

@@ -29,18 +29,10 @@ async def play(scene: Scene, folder: Path, out: TextIO) -> tuple[dict[str, Any],
     stage = Stage(scene, folder, observe=view.observe)
     async with view:
         report = await stage.play()
-    _forget_partials(folder)
+    listener = stage.listener
+    if listener is not None and all(recording.complete for recording in listener.recordings):
+        shutil.rmtree(folder / ".partial", ignore_errors=True)
     return report, stage
-
-
-def _forget_partials(folder: Path) -> None:
-    """Remove the (empty) folders of unfinished recordings."""
-    partial = folder / ".partial"
-    for path in [*partial.glob("*"), partial]:
-        try:
-            path.rmdir()
-        except OSError:
-            return  # something is unfinished: keep it
 
 
 def save(report: dict[str, Any], path: Path) -> None:

@@ -38,7 +38,7 @@ class ChipServer:
         self._request: socket.socket | None = None
         self._bell: socket.socket | None = None
         self._header: tuple[int, ...] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
 
     def attach(self, request: socket.socket, bell: socket.socket) -> None:
         self.detach()
@@ -139,21 +139,23 @@ class ChipServer:
             self._refuse(seq, error)
             return
         if inspect.isawaitable(result):
-            task = asyncio.ensure_future(self._finish(seq, result))
+            task: asyncio.Future[Any] = asyncio.ensure_future(result)
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda done: self._finish(seq, done))
             return
         self._answer(seq, result)
 
-    async def _finish(self, seq: int, result: Any) -> None:
-        try:
-            value = await result
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self._refuse(seq, error)
+    def _finish(self, seq: int, done: asyncio.Future[Any]) -> None:
+        self._tasks.discard(done)
+        if done.cancelled():
             return
-        self._answer(seq, value)
+        error = done.exception()
+        if isinstance(error, Exception):
+            self._refuse(seq, error)
+        elif error is not None:
+            raise error
+        else:
+            self._answer(seq, done.result())
 
     def _answer(self, seq: int, result: Any) -> None:
         if isinstance(result, Interrupt):
