@@ -1,27 +1,66 @@
-"""What a host may ask for with JSON: {"id": ..., "op": NAME, ...}. Refusals are ValueErrors."""
+"""What a host may ask for with JSON: {"id": ..., "op": NAME, ...}. docs/protocol.md has them all."""
 
 import asyncio
 
+from glasses import clock
+
+_LISTED = 40  # recordings that one answer has room for
+_LINES = 10
+_REBOOT_MS = 500  # for the answer to leave
+
+
+class Refusal(ValueError):
+    """A request that is not carried out. `code` is for programs, the message for people."""
+
+    def __init__(self, code, message):
+        ValueError.__init__(self, message)
+        self.code = code
+
 
 class Commands:
+    """Carries out requests on a `Glasses` object."""
+
     def __init__(self, glasses):
         self._glasses = glasses
+        # name: (function, fields that must be there, fields that may be there), with their types
         self._table = {
-            "ping": self._ping,
-            "status": self._status,
-            "settings": self._settings,
-            "set": self._set,
-            "identify": self._identify,
-            "log": self._log,
-        }
+            "ping": (self._ping, {}, {}),
+            "status": (self._status, {}, {}),
+            "settings": (self._settings, {}, {"name": str}),
+            "set": (self._set, {"name": str, "value": None}, {}),
+            "recordings": (self._recordings, {}, {}),
+            "delete": (self._delete, {"recording": int}, {}),
+            "record": (self._record, {"on": bool}, {}),
+            "mute": (self._mute, {"on": bool}, {}),
+            "time": (self._time, {}, {"epoch": int}),
+            "identify": (self._identify, {}, {}),
+            "log": (self._log, {}, {"before": int}),
+            "reboot": (self._reboot, {}, {"force": bool}),
+        }  # type: dict[str, tuple]
 
     def handle(self, request):
-        """The result of a request (JSON-able). Raises ValueError with the reason for a refusal."""
+        """The result of a request (JSON-able). Raises Refusal."""
         op = request.get("op")
-        work = self._table.get(op) if isinstance(op, str) else None
-        if work is None:
-            raise ValueError("unknown op %s; there are: %s" % (op, ", ".join(sorted(self._table))))
+        entry = self._table.get(op) if isinstance(op, str) else None
+        if entry is None:
+            raise Refusal("unknown-op", "unknown op %s; there are: %s" % (op, ", ".join(sorted(self._table))))
+        work, required, optional = entry
+        for name in request:
+            if name not in ("id", "op") and name not in required and name not in optional:
+                raise Refusal("unknown-field", "%s does not take %s" % (op, name))
+        for name in required:
+            if name not in request:
+                raise Refusal("missing-field", "%s needs %s" % (op, name))
+            self._check(op, name, request[name], required[name])
+        for name in optional:
+            if name in request:
+                self._check(op, name, request[name], optional[name])
         return work(request)
+
+    def _check(self, op, name, value, kind):
+        fits = kind is None or isinstance(value, kind)
+        if not fits or (kind is int and isinstance(value, bool)):
+            raise Refusal("bad-value", "%s: %s must be of type %s" % (op, name, kind.__name__))
 
     def _ping(self, request):
         return "pong"
@@ -29,20 +68,112 @@ class Commands:
     def _status(self, request):
         return self._glasses.status()
 
+    # --- settings -------------------------------------------------------------------------------
+
+    def _not_while_recording(self):
+        if self._glasses.voice.capturing:
+            raise Refusal("busy", "recording: flash is not written while the microphone runs")
+
     def _settings(self, request):
-        return self._glasses.settings.all()
+        every = self._glasses.settings.all()
+        if "name" not in request:
+            return every
+        if request["name"] not in every:
+            raise Refusal("bad-value", "no setting %s" % request["name"])
+        return {request["name"]: every[request["name"]]}
 
     def _set(self, request):
-        if self._glasses.voice.capturing:
-            raise ValueError("recording: settings are not saved while the microphone runs")
-        self._glasses.settings.set(request.get("name"), request.get("value"))
+        self._not_while_recording()
+        try:
+            self._glasses.settings.set(request["name"], request["value"])
+        except ValueError as error:
+            raise Refusal("bad-value", str(error)) from None
+        except OSError as error:
+            raise Refusal("failed", "could not be saved: %s" % error) from None
+        self._glasses.apply_settings()
         return self._glasses.settings.all()
+
+    # --- recordings -----------------------------------------------------------------------------
+
+    def _recordings(self, request):
+        listed = []
+        waiting = 0
+        for recording in self._glasses.journal.recordings:
+            if recording.draft:
+                continue
+            waiting += 1
+            if len(listed) < _LISTED:
+                listed.append([recording.number, recording.kind, recording.count, recording.closed])
+        return {"waiting": waiting, "recordings": listed}
+
+    def _delete(self, request):
+        recording = self._glasses.journal.find(request["recording"])
+        if recording is None:
+            raise Refusal("not-found", "no recording %d" % request["recording"])
+        if not recording.closed:
+            raise Refusal("busy", "it is being recorded")
+        self._glasses.journal.delete(recording)
+        return None
+
+    def _record(self, request):
+        voice = self._glasses.voice
+        if not request["on"]:
+            if not voice.capturing:
+                raise Refusal("idle", "nothing is being recorded")
+            voice.stop()
+            return None
+        if self._glasses.parts.microphone is None:
+            raise Refusal("no-part", "these glasses have no working microphone")
+        if voice.muted:
+            raise Refusal("muted", "the microphone is muted")
+        if voice.capturing:
+            raise Refusal("busy", "a recording is being made")
+        recording = voice.record("host")
+        if recording is None:
+            raise Refusal("failed", "the microphone does not start")
+        return recording.number
+
+    def _mute(self, request):
+        voice = self._glasses.voice
+        if request["on"] and voice.capturing:
+            voice.stop()
+        voice.muted = request["on"]
+        return voice.muted
+
+    # --- the rest -------------------------------------------------------------------------------
+
+    def _time(self, request):
+        if "epoch" in request:
+            try:
+                clock.set_epoch(request["epoch"])
+            except ValueError as error:
+                raise Refusal("bad-value", str(error)) from None
+        return clock.epoch()
 
     def _identify(self, request):
         if self._glasses.parts.light is None:
-            raise ValueError("this board has no light")
+            raise Refusal("no-part", "this board has no light")
         asyncio.create_task(self._glasses.blink(6))
         return None
 
     def _log(self, request):
-        return self._glasses.log.lines[-10:]
+        """The last lines, or those before line number `before`, each with its number."""
+        log = self._glasses.log
+        first = log.total - len(log.lines)  # number of the oldest line that is kept
+        end = max(first, min(request.get("before", log.total), log.total))
+        start = max(first, end - _LINES)
+        return [[number] + list(log.lines[number - first]) for number in range(start, end)]
+
+    def _reboot(self, request):
+        self._not_while_recording()
+        waiting = len(self._glasses.journal.recordings)
+        if waiting and not request.get("force"):
+            raise Refusal("busy", "%d recordings wait for a host and would be lost; force to do it" % waiting)
+        asyncio.create_task(self._restart())
+        return None
+
+    async def _restart(self):
+        import machine
+
+        await asyncio.sleep_ms(_REBOOT_MS)
+        machine.reset()

@@ -65,6 +65,7 @@ class Journal:
         self._free = 0  # head of the chain of free slots
         self.free = slots
         self.recordings = []  # oldest first
+        self.on_gone = None  # called with a recording that left without having been acknowledged
         self._base = (boot & 0x3FFF) << 16
         self._serial = 0
         self.evicted_recordings = 0
@@ -147,6 +148,13 @@ class Journal:
         if end:
             recording.end = end
 
+    def delete(self, recording):
+        """A host wants a complete recording gone, acknowledged or not."""
+        if not recording.closed:
+            raise JournalError("it is being recorded")
+        self._drop(recording)
+        self._tell_gone(recording)
+
     def discard(self, recording):
         """Forget a draft, as if it had never been."""
         if not recording.draft:
@@ -220,6 +228,10 @@ class Journal:
         self._free = slot
         self.free += 1
 
+    def _tell_gone(self, recording):
+        if self.on_gone is not None and not recording.draft:
+            self.on_gone(recording)
+
     def _drop(self, recording):
         slot = recording.first
         while slot != NONE:
@@ -238,6 +250,7 @@ class Journal:
                     slot = self._next[slot]
                 self.evicted_recordings += 1
                 self._drop(recording)
+                self._tell_gone(recording)
                 return True
         return False
 

@@ -51,6 +51,7 @@ class Link:
         self._changed = False
         self._retry = False
         self.pump = Pump(journal, self._notify)
+        journal.on_gone = self.pump.gone
         self.connects = 0
         self.disconnects = 0
         self.refused = 0  # requests that broke the protocol
@@ -185,7 +186,7 @@ class Link:
             self.refused += 1
             self._log.debug("link", "refused: %s" % error)
             if data and data[0] == protocol.JSON_REQUEST:
-                self._reply({"id": None, "ok": False, "error": str(error)})
+                self._reply({"id": None, "ok": False, "code": "malformed", "error": str(error)})
             return
         kind = request[0]
         if kind == protocol.ACK:
@@ -213,17 +214,20 @@ class Link:
             answer["result"] = self._handle(request)
         except ValueError as error:
             answer["ok"] = False
+            answer["code"] = getattr(error, "code", "refused")
             answer["error"] = str(error)
         except Exception as error:
             sys.print_exception(error)
             answer["ok"] = False
+            answer["code"] = "failed"
             answer["error"] = "failed: %s" % type(error).__name__
         self._reply(answer)
 
     def _reply(self, answer):
         body = protocol.dumps(answer)
         if len(body) > protocol.MAX_MESSAGE:
-            body = protocol.dumps({"id": answer["id"], "ok": False, "error": "the answer is too long"})
+            short = {"id": answer["id"], "ok": False, "code": "too-long", "error": "the answer is too long"}
+            body = protocol.dumps(short)
         self.pump.control(protocol.REPLY, body)
 
     def counters(self):

@@ -97,6 +97,12 @@ class Pump:
         self._control.append((kind, body))
         return True
 
+    def gone(self, recording):
+        """A recording left the journal: a host that knows of it is told not to wait for the rest.
+        (One that is told nothing, because too much is queued, hears it when it next resumes.)"""
+        if self.running and recording.open_sent:
+            self.control(protocol.GONE, protocol.gone_body(recording.number))
+
     # --- sending -----------------------------------------------------------------------------
 
     def pump(self):

@@ -83,6 +83,7 @@ class Glasses:
             self.log,
             self.link.kick,
             self.settings.probe_heap,
+            self.settings.longest_s,
         )
         self.fingers.watch(self.parts.buttons)
         self.bus.now("connected", self._on_connected)
@@ -100,6 +101,10 @@ class Glasses:
         self._heap_start = 0
         self._heap_peak = 0
         self.running = False
+
+    def apply_settings(self):
+        """Have the services take up settings that were changed while they run."""
+        self.log.set_level(self.settings.log_level)
 
     def on(self, name):
         """Decorator: have the function called with an Event for each event of that name."""
@@ -254,6 +259,7 @@ class Glasses:
             "connected": self.link.connected,
             "mtu": self.link.mtu,
             "capturing": self.voice.capturing,
+            "muted": self.voice.muted,
             "level": self.voice.level,
             "battery_v": round(battery.volts(), 2) if battery else None,
             "battery_percent": battery.percent() if battery else None,

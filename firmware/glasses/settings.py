@@ -17,6 +17,7 @@ DECLARED = {
     "gap_ms": (250, "int", 100, 800),
     "debounce_ms": (8, "int", 1, 50),
     "adv_ms": (100, "int", 20, 5000),
+    "longest_s": (600, "int", 5, 36000),  # a button that is stuck must not record for ever
     "log_level": ("info", "choice", ("debug", "info", "warning", "error")),
     "probe_heap": (False, "bool"),
 }  # type: dict[str, tuple]

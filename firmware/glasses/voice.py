@@ -17,7 +17,7 @@ _PROBE_EVERY = 8
 
 
 class Voice:
-    def __init__(self, microphone, journal, bus, power, log, kick, probe_heap=False):
+    def __init__(self, microphone, journal, bus, power, log, kick, probe_heap=False, longest_s=600):
         self._mic = microphone
         self._journal = journal
         self._bus = bus
@@ -30,6 +30,7 @@ class Voice:
         self._began = 0  # ticks_ms of the recording's first sample
         self._stop_at = -1  # frames after which the recording ends
         self._keep = False
+        self._longest_s = longest_s
         self.muted = False
         self.level = 0  # peak of the last frame, 0..32767
         self.frames = 0
@@ -42,6 +43,7 @@ class Voice:
             bus.now("hold", self._on_hold)
             bus.now("hold_end", self._on_hold_end)
             bus.now("release", self._on_release)
+            bus.now("disconnected", self._on_disconnected)
 
     @property
     def capturing(self):
@@ -67,8 +69,13 @@ class Voice:
             self._kick()
 
     def _on_hold_end(self, name, t, value):
-        if self._recording is not None:
+        if self._recording is not None and self._recording.meta["cause"] == "button":
             self._end(keep=True, t=t)
+
+    def _on_disconnected(self, name, t, value):
+        # Who started it cannot stop it any more.
+        if self._recording is not None and self._recording.meta["cause"] == "host":
+            self.stop()
 
     def _on_release(self, name, t, value):
         # After a hold `hold_end` comes too; a draft that was only a tap ends here.
@@ -107,6 +114,16 @@ class Voice:
         )
         self._flag.set()
         return self._recording
+
+    def record(self, cause):
+        """Begin a recording that is meant for the host from its first frame; `stop` ends it.
+        Returns it, or None if the microphone is not to be had."""
+        recording = self.start(cause, time.ticks_ms())
+        if recording is not None:
+            self._log.info("voice", "recording %d" % recording.number)
+            self._bus.emit("recording", time.ticks_ms(), recording.number)
+            self._kick()
+        return recording
 
     def stop(self):
         """End the recording that is being made and keep it."""
@@ -167,6 +184,9 @@ class Voice:
             self.probed_bytes += used
         self.probed_frames += 1
 
+    def _too_long(self):
+        return self._recording.count * self._mic.frame_ms >= self._longest_s * 1000
+
     def _silent(self):
         mic = self._mic
         return self._recording is not None and not mic.ready() and mic.silent_ms() > _STALL_MS
@@ -201,6 +221,9 @@ class Voice:
                         self.step()
                     if 0 <= self._stop_at <= self._recording.count:
                         self._finish()
+                    elif self._stop_at < 0 and self._too_long():
+                        self._log.warning("voice", "the recording is as long as they get: it ends here")
+                        self.stop()
                 else:
                     silent = self._silent()
                     await asyncio.sleep_ms(_POLL_MS)

@@ -33,7 +33,12 @@ class Disconnected(LunetteError):
 
 
 class Refused(LunetteError):
-    """The glasses refused a request; the message is their reason."""
+    """The glasses refused a request; the message is their reason, `code` the word for programs
+    (docs/protocol.md)."""
+
+    def __init__(self, message: str, code: str = "refused"):
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass
@@ -211,7 +216,7 @@ class GlassesClient:
         finally:
             self._waiting.pop(number, None)
         if not answer.get("ok"):
-            raise Refused(str(answer.get("error")))
+            raise Refused(str(answer.get("error")), str(answer.get("code", "refused")))
         return answer.get("result")
 
     async def write_raw(self, characteristic: str, data: bytes, response: bool = True) -> None:

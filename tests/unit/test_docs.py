@@ -48,3 +48,33 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_protocol_documents_every_request(micropython: object) -> None:
+    from types import SimpleNamespace
+
+    from glasses.commands import Commands
+
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    for op, (_, required, optional) in Commands(SimpleNamespace())._table.items():
+        row = re.search(rf"^\| `{op}` \|([^|]*)\|", text, re.M)
+        assert row is not None, op
+        assert set(re.findall(r"`(\w+)`(?!\?)", row.group(1))) == set(required), op
+        assert set(re.findall(r"`(\w+)`\?", row.group(1))) == set(optional), op
+
+
+def test_scenes_document_every_action_and_the_example_plays() -> None:
+    from lunette.virtual import scene
+
+    text = (ROOT / "docs" / "virtual_glasses.md").read_text()
+    table = text[text.index("| `do` |") : text.index("An unknown key")]
+    for do, takes in scene.ACTIONS.items():
+        assert f"`{do}`" in table, do
+        for key in takes:
+            assert f"`{key}`" in table, (do, key)
+    example = re.search(r"```toml\n(.*?)```", text, re.S)
+    assert example is not None
+    import tomli
+
+    parsed = scene.parse(tomli.loads(example.group(1)))
+    assert [action.do for action in parsed.actions] == ["press", "say", "drop", "release"]

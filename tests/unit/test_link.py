@@ -239,8 +239,9 @@ def test_requests_and_refusals(folder: Path) -> None:
         for op, fields, reason in (
             ("dance", {}, "unknown op dance"),
             ("set", {"name": "hold_ms", "value": 5}, "150 to 1000"),
-            ("set", {"name": ["x"], "value": 5}, "no setting"),
-            ("set", {}, "no setting"),
+            ("set", {"name": "x", "value": 5}, "no setting"),
+            ("set", {"name": ["x"], "value": 5}, "of type str"),
+            ("set", {}, "needs name"),
         ):
             with pytest.raises(Refused, match=reason):
                 await client.request(op, **fields)
