@@ -13,7 +13,7 @@ class Refusal(ValueError):
     """A request that is not carried out. `code` is for programs, the message for people."""
 
     def __init__(self, code, message):
-        ValueError.__init__(self, message)
+        super().__init__(message)  # (MicroPython has no ValueError.__init__ to call by name)
         self.code = code
 
 

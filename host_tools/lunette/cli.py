@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from lunette import __version__
-from lunette.commands import common, demo, listen, options, scan, sim, status
+from lunette.commands import ask, common, demo, listen, options, pull, scan, sim, status
 from lunette.errors import LunetteError
 
 app = typer.Typer(
@@ -24,7 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for _command in (scan.scan, listen.listen, status.status):
+_asking = (ask.ls, ask.settings, ask.record, ask.mute, ask.clock, ask.identify, ask.log, ask.reboot)
+for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking):
     app.command()(_command)
 app.add_typer(sim.app, name="sim")
 app.command()(demo.demo)

@@ -150,6 +150,10 @@ class GlassesClient:
         return bool(self._client.is_connected)
 
     @property
+    def address(self) -> str:
+        return str(self._client.address)
+
+    @property
     def mtu(self) -> int:
         return int(self._client.mtu_size)
 
@@ -193,11 +197,12 @@ class GlassesClient:
         with contextlib.suppress(BleakError, OSError):
             await self._client.disconnect()
 
-    async def ack(self, recording: int, next_index: int) -> None:
-        """Everything of the recording below `next_index` is on disk."""
+    async def ack(self, recording: int, next_index: int, sure: bool = False) -> None:
+        """Everything of the recording below `next_index` is on disk. `sure`: return when the glasses
+        have heard it."""
         # Without response: the answer would wait behind a full queue of notifications, and take
         # a packet from each connection event. ACKs are cumulative, so a lost one costs nothing.
-        await self._write(wire.ack(recording, next_index), response=False)
+        await self._write(wire.ack(recording, next_index), response=sure)
 
     async def resume(self, recording: int, next_index: int) -> None:
         """Have the recording sent (again) from frame `next_index`."""

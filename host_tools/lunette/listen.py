@@ -169,7 +169,7 @@ class Listener:
             known = store.recordings.get(number)
             recording = store.open(number, name, meta, asyncio.get_running_loop().time())
             if recording.complete:
-                await client.ack(number, recording.next_index + 1)
+                await client.ack(number, recording.next_index + 1, sure=True)
             elif recording is not known:
                 self._observe("recording", recording)
                 if known is not None:  # we asked to resume the other one
@@ -219,7 +219,7 @@ class Listener:
                 return
             await asyncio.to_thread(store.finish, recording, count, crc, end)
             self._observe("recorded", recording)
-        await client.ack(recording.number, count + 1)
+        await client.ack(recording.number, count + 1, sure=True)
         self._observe("acknowledged", recording)
         if not self._keep_frames:
             store.release(recording)

@@ -125,6 +125,39 @@ def test_hold_and_say_make_a_recording(glasses, tmp_path):
     assert np.sum((heard - clip) ** 2) < 0.03 * np.sum(clip.astype(float) ** 2)
 
 
+def test_pull_fetches_what_waits_and_ends(glasses, tmp_path):
+    fetch = ("--virtual", "pull", "--out", str(tmp_path), "--json")
+    assert lunette(glasses.runtime, *fetch).returncode == 0  # of the tests before
+    lunette(glasses.runtime, "sim", "hold", "0.8")
+    lunette(glasses.runtime, "sim", "double")
+    before = set(tmp_path.glob("*.*"))
+    done = lunette(glasses.runtime, *fetch)
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.suffix for p in set(tmp_path.glob("*.*")) - before) == [".json", ".json", ".txt", ".wav"]
+    assert lunette(glasses.runtime, "--virtual", "ls").stdout == "nothing waits\n"
+
+
+def test_the_glasses_are_asked_for_one_thing_at_a_time(glasses):
+    def ask(*arguments):
+        done = lunette(glasses.runtime, "--virtual", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert ask("ls") == "nothing waits\n"
+    assert ask("settings", "hold_ms", "350") == "hold_ms = 350\n"
+    assert json.loads(ask("settings", "--json"))["hold_ms"] == 350
+    assert ask("mute", "on") == "muted\n"
+    assert ask("mute", "off") == "not muted\n"
+    assert "UTC" in ask("clock")
+    assert "connected" in ask("log")
+    for refused, reason in (
+        (("settings", "hold_ms", "5"), "hold_ms must be a whole number from 150 to 1000"),
+        (("record", "off"), "nothing is being recorded"),
+    ):
+        done = lunette(glasses.runtime, "--virtual", *refused)
+        assert (done.returncode, done.stderr) == (1, f"lunette: {reason}\n")
+
+
 def test_orders_are_refused_in_one_line(glasses, tmp_path):
     for arguments, complaint in (
         (["say", str(tmp_path / "missing.wav")], "missing.wav"),

@@ -114,9 +114,17 @@ def folder(path: Path) -> Path:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a file that appears in one step. Raises LunetteError."""
-    new = path.with_name(path.name + ".new")
+    """Write a file that appears in one step. Raises LunetteError.
+
+    A device or a pipe (/dev/null, /dev/stdout) is written to, never replaced: root could.
+    """
     try:
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8") as file:
+                file.write(text)
+            return
+        path = Path(os.path.realpath(path))  # a link stays one
+        new = path.with_name(path.name + ".new")
         path.parent.mkdir(parents=True, exist_ok=True)
         new.write_text(text, encoding="utf-8")
         os.replace(new, path)

@@ -84,7 +84,7 @@ async def _play(path: Path, report_path: Path | None, out: Path | None, board: s
         raise LunetteError(f"--report {report_path} is a folder, not a file")
     if out is not None:
         folder = common.folder(out)
-    elif report_path is not None:
+    elif report_path is not None and (report_path.is_file() or not report_path.exists()):
         folder = common.folder(report_path.parent / f"{report_path.stem}_recordings")
     else:
         folder = Path(tempfile.mkdtemp(prefix="lunette-recordings-"))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lunette.commands import common, options
-from lunette.errors import LunetteError
+from lunette.commands.ask import ask
 
 
 def status(
@@ -20,7 +20,8 @@ def status(
 ) -> None:
     """Connect, ask the glasses how they are, and disconnect."""
     backends = common.backends(options.virtual(context, virtual))
-    answer = common.run(_ask(name, timeout, backends))
+    result, address = common.run(ask(name, timeout, backends, "status", {}))
+    answer = {**result, "address": address}
     if as_json:
         print(json.dumps(answer))
         return
@@ -28,23 +29,10 @@ def status(
         print(line)
 
 
-async def _ask(name: str | None, timeout: float, backends: Any) -> dict[str, Any]:
-    from lunette import client
-
-    device = await client.find(name, timeout, backends)
-    if device is None:
-        which = f"no glasses {name!r}" if name else "no glasses"
-        raise LunetteError(
-            f"{which} heard in {timeout:g} s: are they on, in range, and not connected to another host?"
-        )
-    async with client.GlassesClient(device, backends=backends) as glasses:
-        answer = dict(await glasses.request("status"))
-    return {**answer, "address": device.address}
-
-
 def describe(answer: dict[str, Any]) -> list[str]:
     """Lines for a person. Unknown keys are left to --json."""
     heap, states = answer.get("heap") or {}, answer.get("states") or {}
+    parts = answer.get("parts") or {}
     battery = "none"
     if answer.get("battery_v") is not None:
         battery = f"{answer['battery_v']:.2f} V, {answer.get('battery_percent')} %"
@@ -52,10 +40,10 @@ def describe(answer: dict[str, Any]) -> list[str]:
         ("glasses", f"{answer.get('name')} ({answer.get('address')})"),
         ("firmware", f"{answer.get('firmware')} on board {answer.get('board')}, start {answer.get('boot')}"),
         ("state", f"{answer.get('state')}, up {answer.get('up_s')} s"),
-        ("capturing", "yes" if answer.get("capturing") else "no"),
+        ("capturing", "muted" if answer.get("muted") else "yes" if answer.get("capturing") else "no"),
         ("battery", battery),
         ("recordings", f"{answer.get('recordings')} wait, {answer.get('journal_free')} frames free"),
-        ("parts", ", ".join(answer.get("parts") or []) or "none"),
+        ("parts", ", ".join(p if there else f"{p} (missing)" for p, there in parts.items()) or "none"),
         ("states", ", ".join(f"{state} {spent:.1f} s" for state, spent in states.items() if spent)),
         ("heap", ", ".join(f"{key} {value}" for key, value in heap.items() if value is not None)),
         ("counters", ", ".join(f"{k} {v}" for k, v in sorted((answer.get("counters") or {}).items()) if v)),

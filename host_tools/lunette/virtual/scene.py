@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import runpy
 import sys
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from lunette import paths
 from lunette.errors import LunetteError
 from lunette.virtual.link_model import LinkModel
 
@@ -95,6 +99,7 @@ def parse(data: dict[str, Any], where: str = "scene", folder: Path | None = None
     settings = data.get("settings", {})
     if not isinstance(settings, dict):
         raise LunetteError(f"{where}: [settings] must be a table")
+    _check_settings(settings, f"{where} [settings]")
     actions: list[Action] = []
     entries = data.get("at", [])
     if not isinstance(entries, list):
@@ -112,11 +117,13 @@ def parse(data: dict[str, Any], where: str = "scene", folder: Path | None = None
 
 def check(entry: dict[str, Any], where: str) -> Action:
     """One [[at]] table as an Action with every value filled in."""
+    if not isinstance(entry, dict):
+        raise LunetteError(f"{where}: must be a table, not {entry!r}")
     t = entry.get("t")
     if not _is_number(t) or t < 0:
         raise LunetteError(f"{where}: t must be a number of seconds from 0 up")
     do = entry.get("do")
-    if do not in ACTIONS:
+    if not isinstance(do, str) or do not in ACTIONS:
         raise LunetteError(f"{where}: do = {do!r} is none of: {', '.join(ACTIONS)}")
     return Action(
         float(t), do, arguments(do, {k: v for k, v in entry.items() if k not in ("t", "do")}, where)
@@ -134,6 +141,8 @@ def arguments(do: str, given: dict[str, Any], where: str) -> dict[str, Any]:
             raise LunetteError(f"{where} ({do}): {key} is missing")
         if not isinstance(value, types) or isinstance(value, bool):
             raise LunetteError(f"{where} ({do}): {key} = {value!r} is of the wrong type")
+        if types is _NUMBER and not math.isfinite(value):
+            raise LunetteError(f"{where} ({do}): {key} = {value!r} is not a finite number")
         values[key] = value
     if do == "hold" and not values["seconds"] > 0:
         raise LunetteError(f"{where} (hold): seconds must be above 0")
@@ -142,6 +151,10 @@ def arguments(do: str, given: dict[str, Any], where: str) -> dict[str, Any]:
             bytes.fromhex(values["hex"])
         except ValueError:
             raise LunetteError(f"{where} (write): hex = {values['hex']!r} is not hexadecimal") from None
+        if not _is_uuid(values["characteristic"]):
+            raise LunetteError(f"{where} (write): characteristic = {values['characteristic']!r} is no UUID")
+    if do == "mpremote" and not (values["args"] and all(isinstance(arg, str) for arg in values["args"])):
+        raise LunetteError(f"{where} (mpremote): args must be a list of words, with at least one")
     return values
 
 
@@ -163,7 +176,27 @@ def expand(action: Action) -> list[Action]:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, _NUMBER) and not isinstance(value, bool)
+    return isinstance(value, _NUMBER) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_uuid(text: str) -> bool:
+    """A UUID in full, or the 4 hexadecimal digits of an assigned one."""
+    try:
+        uuid.UUID(f"0000{text}-0000-1000-8000-00805f9b34fb" if len(text) == 4 else text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_settings(settings: dict[str, Any], where: str) -> None:
+    """Refuse what the firmware would ignore, by the firmware's own rules: a scene must not run with
+    other settings than it says."""
+    check_setting = runpy.run_path(str(paths.FIRMWARE / "glasses" / "settings.py"))["check"]
+    for name, value in settings.items():
+        try:
+            check_setting(name, value)
+        except ValueError as error:
+            raise LunetteError(f"{where}: {error}") from None
 
 
 def _known(table: dict[str, Any], keys: set[str], where: str) -> None:

@@ -76,7 +76,7 @@ class VirtualGlasses:
         self._asleep = False
         self._jobs: set[asyncio.Task[None]] = set()
         self.powered = False
-        self.dark_s = 0.0
+        self._dark_s = 0.0
         self._dark_since = asyncio.get_running_loop().time()
 
     # --- life ---------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class VirtualGlasses:
         if self.powered:
             return
         self.powered = True
-        self.dark_s += asyncio.get_running_loop().time() - self._dark_since
+        self._dark_s += asyncio.get_running_loop().time() - self._dark_since
         self._observe("power", True)
         self.chip.reset("power_on")
         await self._antenna(True)
@@ -246,6 +246,12 @@ class VirtualGlasses:
         data = self.board.parts.get("battery")
         if data is not None:
             self.chip.analog.volts[int(data["pin"])] = volts / float(data["ratio"])
+
+    @property
+    def dark_s(self) -> float:
+        """Seconds without power so far."""
+        since = 0.0 if self.powered else asyncio.get_running_loop().time() - self._dark_since
+        return self._dark_s + since
 
     @property
     def light(self) -> bool:

@@ -20,6 +20,7 @@ from lunette.virtual.simulator import VirtualGlasses
 
 _UP_S = 10.0
 _DRAIN_S = 10.0
+_HEAP = ("start", "end", "peak", "bytes_per_frame")  # null when no host was there to ask at the end
 
 
 class _Host:
@@ -274,7 +275,7 @@ class Stage:
             },
             "latency_ms": self._latency.summary(),
             "counters": counters,
-            "heap": status.get("heap", {}),
+            "heap": {**dict.fromkeys(_HEAP), **status.get("heap", {})},
             "states": states,
             "mpremote": performer.mpremote_runs,
             "errors": self._console.errors,

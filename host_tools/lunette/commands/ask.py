@@ -1,0 +1,202 @@
+"""Sub-commands that ask the glasses for one thing, from `ls` to `reboot`."""
+
+from __future__ import annotations
+
+import json
+import time
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+
+from lunette.commands import common, options
+from lunette.errors import LunetteError
+
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to search.")]
+
+
+class Switch(str, Enum):
+    on = "on"
+    off = "off"
+
+
+async def find(name: str | None, timeout: float, backends: Any) -> Any:
+    """A client for the glasses that are heard (of that name or address); not connected yet."""
+    from lunette import client
+
+    device = await client.find(name, timeout, backends)
+    if device is None:
+        which = f"no glasses {name!r}" if name else "no glasses"
+        raise LunetteError(
+            f"{which} heard in {timeout:g} s: are they on, in range, and not connected to another host?"
+        )
+    return client.GlassesClient(device, backends=backends)
+
+
+async def ask(
+    name: str | None, timeout: float, backends: Any, op: str, fields: dict[str, Any]
+) -> tuple[Any, str]:
+    """Connect, make one request, disconnect; returns its result and the glasses' address."""
+    async with await find(name, timeout, backends) as glasses:
+        return await glasses.request(op, **fields), glasses.address
+
+
+def _asked(
+    context: typer.Context,
+    name: str | None,
+    timeout: float,
+    virtual: bool,
+    as_json: bool,
+    op: str,
+    fields: dict[str, Any] | None = None,
+) -> Any:
+    """The result; printed already if it is for a program."""
+    backends = common.backends(options.virtual(context, virtual))
+    result, _ = common.run(ask(name, timeout, backends, op, fields or {}))
+    if as_json:
+        print(json.dumps(result))
+    return result
+
+
+def ls(
+    context: typer.Context,
+    name: options.Name = None,
+    timeout: Timeout = 10.0,
+    virtual: options.Virtual = False,
+    as_json: options.Json = False,
+) -> None:
+    """List the recordings that wait on the glasses."""
+    result = _asked(context, name, timeout, virtual, as_json, "recordings")
+    if as_json:
+        return
+    for number, kind, frames, complete in result["recordings"]:
+        length = f"{frames * 0.02:.1f} s" if kind == "speech" else f"{frames} frames"
+        print(f"{number:>10}  {kind:<7}{length:>10}{'' if complete else '  (being made)'}")
+    more = result["waiting"] - len(result["recordings"])
+    if more > 0:
+        print(f"and {more} more")
+    elif not result["waiting"]:
+        print("nothing waits")
+
+
+def settings(
+    context: typer.Context,
+    setting: Annotated[str | None, typer.Argument(help="One setting.", show_default=False)] = None,
+    value: Annotated[str | None, typer.Argument(help="Its new value.", show_default=False)] = None,
+    name: options.Name = None,
+    timeout: Timeout = 10.0,
+    virtual: options.Virtual = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show the settings, or change one."""
+    op = "settings"
+    fields: dict[str, Any] = {}
+    if value is not None:
+        op, fields = "set", {"name": setting, "value": _typed(value)}
+    elif setting is not None:
+        fields = {"name": setting}
+    result = _asked(context, name, timeout, virtual, as_json, op, fields)
+    if not as_json:
+        for key in sorted(result):
+            if setting in (None, key):
+                print(f"{key} = {json.dumps(result[key])}")
+
+
+def _typed(text: str) -> Any:
+    """A value as people type it: a number, true or false, else text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return text if isinstance(value, (dict, list)) or value is None else value
+
+
+def record(
+    context: typer.Context,
+    what: Annotated[Switch, typer.Argument(help="Start or end a recording.")],
+    name: options.Name = None,
+    timeout: Timeout = 10.0,
+    virtual: options.Virtual = False,
+    as_json: options.Json = False,
+) -> None:
+    """Start or end a recording. It ends when the host that started it leaves, so this is for tests."""
+    result = _asked(context, name, timeout, virtual, as_json, "record", {"on": what is Switch.on})
+    if not as_json:
+        print(f"recording {result}" if what is Switch.on else "ended")
+
+
+def mute(
+    context: typer.Context,
+    what: Annotated[Switch, typer.Argument(help="Mute the microphone, or not.")],
+    name: options.Name = None,
+    timeout: Timeout = 10.0,
+    virtual: options.Virtual = False,
+    as_json: options.Json = False,
+) -> None:
+    """Mute the microphone until it is told otherwise or the glasses restart."""
+    result = _asked(context, name, timeout, virtual, as_json, "mute", {"on": what is Switch.on})
+    if not as_json:
+        print("muted" if result else "not muted")
+
+
+def clock(
+    context: typer.Context,
+    name: options.Name = None,
+    timeout: Timeout = 10.0,
+    virtual: options.Virtual = False,
+    as_json: options.Json = False,
+) -> None:
+    """Set the glasses' clock to this computer's."""
+    result = _asked(context, name, timeout, virtual, as_json, "time", {"epoch": int(time.time())})
+    if not as_json:
+        print(time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(result)))
+
+
+def identify(
+    context: typer.Context,
+    name: options.Name = None,
+    timeout: Timeout = 10.0,
+    virtual: options.Virtual = False,
+) -> None:
+    """Have the glasses blink."""
+    _asked(context, name, timeout, virtual, False, "identify")
+    print("they blink now")
+
+
+def reboot(
+    context: typer.Context,
+    force: Annotated[bool, typer.Option("--force", help="Even if recordings are lost by it.")] = False,
+    name: options.Name = None,
+    timeout: Timeout = 10.0,
+    virtual: options.Virtual = False,
+) -> None:
+    """Restart the glasses."""
+    _asked(context, name, timeout, virtual, False, "reboot", {"force": force})
+    print("they restart now")
+
+
+def log(
+    context: typer.Context,
+    name: options.Name = None,
+    timeout: Timeout = 10.0,
+    virtual: options.Virtual = False,
+    as_json: options.Json = False,
+) -> None:
+    """Print the glasses' log, as far back as they keep it."""
+    backends = common.backends(options.virtual(context, virtual))
+    for number, ms, level, area, text in common.run(_log(name, timeout, backends)):
+        if as_json:
+            print(json.dumps({"line": number, "ms": ms, "level": level, "area": area, "text": text}))
+        else:
+            word = ("debug", "info", "warning", "error")[level]
+            print(f"{number:>5} [{ms / 1000:9.3f}] {word:<7} {area:<8} {text}")
+
+
+async def _log(name: str | None, timeout: float, backends: Any) -> list[list[Any]]:
+    lines: list[list[Any]] = []
+    async with await find(name, timeout, backends) as glasses:
+        while True:
+            page = await glasses.request("log", **({"before": lines[0][0]} if lines else {}))
+            if not page:
+                return lines
+            lines = page + lines
