@@ -20,7 +20,7 @@ from typing import Any
 
 from bleak import BleakClient, BleakScanner
 from bleak.backends.device import BLEDevice
-from bleak.exc import BleakError
+from bleak.exc import BleakCharacteristicNotFoundError, BleakError
 
 from lunette.errors import LunetteError
 from lunette.protocol import wire
@@ -228,6 +228,8 @@ class GlassesClient:
         """Write any bytes to a characteristic, given by UUID. Raises Disconnected."""
         try:
             await self._client.write_gatt_char(characteristic, data, response=response)
+        except BleakCharacteristicNotFoundError:
+            raise LunetteError(f"the glasses have no characteristic {characteristic}") from None
         except (BleakError, OSError, asyncio.TimeoutError) as error:
             raise Disconnected(f"the glasses went away: {error or type(error).__name__}") from error
 

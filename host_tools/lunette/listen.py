@@ -25,6 +25,7 @@ class Listener:
     "recording" (Recording), "frame" (Recording, index), "recorded" (Recording),
     "acknowledged" (Recording: the glasses may forget it), "problem" (text).
     `first_timeout_s` limits the first search (LunetteError then); later ones go on for ever.
+    `attach` is called before each search: where the glasses are to be looked for may have changed.
     `keep_frames` keeps the frames of finished recordings in memory, for reports.
     """
 
@@ -37,6 +38,7 @@ class Listener:
         observe: Callable[[str, Any], None] | None = None,
         first_timeout_s: float | None = None,
         keep_frames: bool = False,
+        attach: Callable[[], Any] | None = None,
     ):
         self.folder = folder
         self.name = name
@@ -44,6 +46,7 @@ class Listener:
         self._observe = observe or (lambda what, detail: None)
         self._first_timeout = first_timeout_s
         self._keep_frames = keep_frames
+        self._attach = attach
         self._current: Recording | None = None  # of the last DATA or MORE
         self._index = -1
         self._unacked = 0
@@ -93,7 +96,17 @@ class Listener:
         while True:
             limit = self._first_timeout if self.reconnects < 0 else None
             span = 5.0 if limit is None else min(5.0, limit - waited)
-            device = await find(self.name, span, self.backends)
+            try:
+                if self._attach is not None:
+                    self._attach()
+                device = await find(self.name, span, self.backends)
+            except LunetteError as error:
+                if limit is not None or self.reconnects < 0:
+                    raise
+                # It has worked before: an adapter that is off now may be on again.
+                self._observe("problem", str(error))
+                await asyncio.sleep(_BACK_OFF_S[-1])
+                continue
             if device is not None:
                 return device
             waited += span

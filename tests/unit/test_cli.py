@@ -234,6 +234,15 @@ def test_out_that_is_no_folder(lunette, tmp_path):
         ("duration_s = 1\n[[at]]\nt = 0\ndo = 'say'\nwav = 'missing.wav'", "missing.wav"),
         ("duration_s = 1\n[[at]]\nt = 0\ndo = 'press'\nbutton = 'nose'", "nose"),
         ("duration_s = ", "not TOML"),
+        ("duration_s = 1\nat = [1]", "must be a table"),
+        ("duration_s = 1\n[[at]]\nt = 0\ndo = ['tap']", "is none of"),
+        ("duration_s = 1\n[[at]]\nt = nan\ndo = 'tap'", "t must be"),
+        ("duration_s = 1\n[[at]]\nt = 0\ndo = 'say'\nwav = 'x.wav'\ngain_db = nan", "not a finite number"),
+        ("duration_s = 1\n[[at]]\nt = 0\ndo = 'write'\ncharacteristic = 'x'\nhex = '00'", "no UUID"),
+        ("duration_s = 1\n[[at]]\nt = 0\ndo = 'mpremote'\nargs = []", "at least one"),
+        ("duration_s = 1\n[[at]]\nt = 0\ndo = 'mpremote'\nargs = [1]", "list of words"),
+        ("duration_s = 1\n[settings]\nfoo = 1", "no setting foo"),
+        ("duration_s = 1\n[settings]\nhold_ms = -5", "hold_ms must be"),
     ],
 )
 def test_a_bad_scene_is_one_line(lunette, tmp_path, text, complaint):
@@ -246,6 +255,20 @@ def test_a_bad_scene_is_one_line(lunette, tmp_path, text, complaint):
     assert last.startswith("lunette: ") and complaint in last
     assert "Traceback" not in err
     assert not report.exists()
+
+
+def test_a_report_never_replaces_a_pipe_or_a_link(tmp_path):
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        common.write_file(pipe, "text")
+        assert os.read(reader, 10) == b"text" and pipe.is_fifo()
+    finally:
+        os.close(reader)
+    common.write_file(link, "text")
+    assert link.is_symlink() and file.read_text() == "text"
 
 
 def test_a_scene_or_report_that_is_not_there(lunette, tmp_path):

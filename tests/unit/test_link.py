@@ -361,7 +361,7 @@ class StubClient:
     async def ready(self) -> None:
         self.readies += 1
 
-    async def ack(self, number: int, next_index: int) -> None:
+    async def ack(self, number: int, next_index: int, sure: bool = False) -> None:
         self.acks.append((number, next_index))
         if self.on_ack is not None:
             self.on_ack(number, next_index)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +40,10 @@ def listen(
     """
     folder = common.folder(out)
     backends = common.backends(options.virtual(context, virtual))
-    common.run(_listen(folder, name, timeout, count, as_json, backends))
+    attach = None
+    if options.virtual(context, virtual):  # restarted virtual glasses are on another air
+        attach = partial(common.backends, True)
+    common.run(_listen(folder, name, timeout, count, as_json, backends, attach))
 
 
 async def _listen(
@@ -48,6 +53,7 @@ async def _listen(
     count: int | None,
     as_json: bool,
     backends: Backends,
+    attach: Callable[[], Any] | None,
 ) -> None:
     from lunette import display
     from lunette.listen import Listener
@@ -64,7 +70,9 @@ async def _listen(
             if count is not None and len(kept) >= count:
                 enough.set()
 
-    listener = Listener(folder, name=name, backends=backends, observe=observe, first_timeout_s=timeout)
+    listener = Listener(
+        folder, name=name, backends=backends, observe=observe, first_timeout_s=timeout, attach=attach
+    )
     monitor = display.Monitor(client=lambda: listener.client)
     view = display.choose(monitor, sys.stdout, as_json=as_json)
     async with view:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from lunette.virtual.chip.sound import Sound
 from lunette.virtual.supervisor import Supervisor
 
 ADDRESS = "C4:1E:55:E5:00:01"
+_FOLDER = "lunette-glasses-"  # then the process that uses it
 
 
 def firmware_files(board: Board, settings: dict[str, Any] | None = None) -> dict[str, Path | bytes]:
@@ -37,6 +39,14 @@ def firmware_files(board: Board, settings: dict[str, Any] | None = None) -> dict
     if settings:
         files["settings.json"] = json.dumps(settings).encode()
     return files
+
+
+def _sweep() -> None:
+    """Remove the folders of simulators that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+        owner = folder.name[len(_FOLDER) :].split("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class VirtualGlasses:
@@ -64,7 +74,8 @@ class VirtualGlasses:
         self._observe = observe or (lambda what, detail: None)
         self._folder: Path | None = None
         if flash_image is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="lunette-glasses-"))
+            _sweep()
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
             flash_image = self._folder / "flash.img"
         self.flash_image = flash_image
         self.sound = Sound()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from lunette.listen import Listener
 from lunette.store import Recording
 from lunette.virtual import bleak_backend
 from lunette.virtual.air import Air
+from lunette.virtual.history import History
 from lunette.virtual.performer import Performer
 from lunette.virtual.report import Console, Latency, recording_entry
 from lunette.virtual.scene import Scene
@@ -20,7 +22,10 @@ from lunette.virtual.simulator import VirtualGlasses
 
 _UP_S = 10.0
 _DRAIN_S = 10.0
-_HEAP = ("start", "end", "peak", "bytes_per_frame")  # null when no host was there to ask at the end
+# After these the firmware may be out of reach, or start to count anew: it is asked shortly before.
+_ENDS_A_CHAPTER = ("power_cut", "host_leave", "mpremote")
+_ASK_BEFORE_S = 0.15
+_PROMPT_S = 3.0
 
 
 class _Host:
@@ -63,6 +68,7 @@ class Stage:
         self._drain_s = drain_s
         self._console = Console()
         self._latency = Latency()
+        self._history = History()
         self._events: list[dict[str, Any]] = []
         self._start = 0.0
         self._frames: list[tuple[Recording, int, float]] = []
@@ -152,10 +158,15 @@ class Stage:
             self._events.clear()
             self._note("start")
             for action in scene.actions:
+                if action.do in _ENDS_A_CHAPTER:
+                    await self._until(action.t - _ASK_BEFORE_S)
+                    await self._ask_status(listener)
                 await self._until(action.t)
                 self._note(action.do, action.values or None)
                 self._tell("action", action)
-                self._console.quiet = self._console.quiet or action.do == "mpremote"
+                if action.do == "mpremote":  # what the prompt prints is for who works there
+                    self._console.quiet = True
+                    loop.call_later(_PROMPT_S, self._console_again)
                 await performer.perform(action.do, action.values)
             await self._until(scene.duration_s)
             await self._drain(listener)
@@ -204,14 +215,15 @@ class Stage:
                     return
             await asyncio.sleep(0.1)
 
-    async def _status(self, listener: Listener) -> dict[str, Any]:
+    async def _ask_status(self, listener: Listener) -> None:
+        """Keep what the glasses say of themselves, if the host can hear them."""
         client = listener.client
         if client is not None and client.is_connected:
-            try:
-                return dict(await client.request("status"))
-            except Disconnected:
-                pass
-        return {}
+            with contextlib.suppress(Disconnected):
+                self._history.keep(await client.request("status"))
+
+    def _console_again(self) -> None:
+        self._console.quiet = False
 
     # --- the report -------------------------------------------------------------------------------
 
@@ -243,19 +255,21 @@ class Stage:
     async def _report(
         self, glasses: VirtualGlasses, listener: Listener, performer: Performer
     ) -> dict[str, Any]:
-        status = await self._status(listener)
-        counters = status.get("counters", {})
+        await self._ask_status(listener)
+        counters = self._history.counters()
         rate = 16000
         for recording, index, arrived in self._frames:
             session = self._session(recording)
             if session is not None:
                 size = int(recording.meta.get("frame", 320))
                 self._latency.add(arrived, session.started + (index + 1) * size / rate)
-        received = listener.bytes + (listener.client.bytes if listener.client else 0)
-        notified = listener.notifications + (listener.client.notifications if listener.client else 0)
+        # A connection's traffic is added to the listener's when it has ended.
+        current = listener.client if listener.client and listener.client.is_connected else None
+        received = listener.bytes + (current.bytes if current else 0)
+        notified = listener.notifications + (current.notifications if current else 0)
         span = self._frames[-1][2] - self._frames[0][2] if len(self._frames) > 1 else 0.0
         frames_bytes = sum(len(r.payload()) for r in listener.recordings)
-        states = dict(status.get("states", {}))
+        states = self._history.states()
         states["off"] = round(states.get("off", 0.0) + glasses.dark_s, 3)
         return {
             "scene": {"duration_s": self.scene.duration_s, "board": self.scene.board},
@@ -275,7 +289,7 @@ class Stage:
             },
             "latency_ms": self._latency.summary(),
             "counters": counters,
-            "heap": {**dict.fromkeys(_HEAP), **status.get("heap", {})},
+            "heap": self._history.heap(),
             "states": states,
             "mpremote": performer.mpremote_runs,
             "errors": self._console.errors,
