@@ -96,7 +96,7 @@ class Commands:
     # --- recordings -----------------------------------------------------------------------------
 
     def _recordings(self, request):
-        listed = []
+        listed = []  # type: list[list]
         waiting = 0
         for recording in self._glasses.journal.recordings:
             if recording.draft:

@@ -25,8 +25,26 @@ _FLAG_WRITE = 0x0008
 _FLAG_NOTIFY = 0x0010
 _CONTROL_BYTES = 512
 _INBOX = 32
+_WRITTEN_BYTES = 64  # of what is written to other services
+_MAX_SERVICES = 8  # of the stack, ours included
+_RESPONSE_BYTES = 31
 _DEFAULT_MTU = 23
 _DEFAULT_INTERVAL_MS = 15
+
+
+def _uuid_field(text):
+    """Advertising data: a 128-bit service UUID, others may follow elsewhere."""
+    return b"\x11\x06" + bytes(reversed(binascii.unhexlify(text.replace("-", ""))))
+
+
+def _name_field(name, room):
+    """Advertising data of at most `room` bytes: the name, shortened to whole characters if need be."""
+    if len(name) + 2 <= room:
+        return bytes((len(name) + 1, 0x09)) + name
+    end = room - 2
+    while name[end] & 0xC0 == 0x80:  # in the middle of a character
+        end -= 1
+    return bytes((end + 1, 0x08)) + name[:end]
 
 
 class Link:
@@ -46,10 +64,12 @@ class Link:
         self._session = 0  # which connection the rest of the runtime knows of, 0 = none
         self.mtu = _DEFAULT_MTU
         self.interval_ms = _DEFAULT_INTERVAL_MS
-        self._inbox = deque((), _INBOX)  # type: deque[tuple[int, bytes]]
+        self._inbox = deque((), _INBOX)  # type: deque[tuple[int, int, bytes]]
         self._flag = asyncio.ThreadSafeFlag()
         self._changed = False
         self._retry = False
+        self._extra = []  # further services: see `offer`
+        self._owners = {}  # value handle of what a host may write: its service, None is this one
         self.pump = Pump(journal, self._notify)
         journal.on_gone = self.pump.gone
         self.connects = 0
@@ -57,6 +77,7 @@ class Link:
         self.refused = 0  # requests that broke the protocol
         self.inbox_full = 0
         self.irq_errors = 0
+        self.failed = 0  # other services that raised while they sent
 
     @property
     def connected(self):
@@ -65,6 +86,12 @@ class Link:
     @property
     def streaming(self):
         return self.pump.running
+
+    def offer(self, service):
+        """Offer another service (`glasses.services.Service`) as well. Only before `start`."""
+        if len(self._extra) >= _MAX_SERVICES - 1:
+            raise ValueError("no more than %d services" % _MAX_SERVICES)
+        self._extra.append(service)
 
     # --- Bluetooth --------------------------------------------------------------------------
 
@@ -81,9 +108,21 @@ class Link:
                 (bluetooth.UUID(protocol.CONTROL), _FLAG_WRITE | _FLAG_WRITE_NO_RESPONSE),
             ),
         )
-        ((self._stream, self._control),) = ble.gatts_register_services((service,))
+        definitions = [extra.definition() for extra in self._extra]
+        # All in one call: each call replaces what was registered before.
+        handles = ble.gatts_register_services(tuple(definitions) + (service,))
+        self._stream, self._control = handles[-1]
+        self._owners = {self._control: None}
         # An attribute holds 20 bytes unless told otherwise, and cuts longer writes silently.
         ble.gatts_set_buffer(self._control, _CONTROL_BYTES)
+        for i in range(len(self._extra)):
+            extra = self._extra[i]
+            characteristics = definitions[i][1]
+            for j in range(len(characteristics)):
+                if characteristics[j][1] & (_FLAG_WRITE | _FLAG_WRITE_NO_RESPONSE):
+                    ble.gatts_set_buffer(handles[i][j], _WRITTEN_BYTES)
+                    self._owners[handles[i][j]] = extra
+            extra.bind(ble, handles[i])
         self.advertise()
 
     def stop(self):
@@ -94,12 +133,17 @@ class Link:
 
     def advertise(self):
         # 31 bytes hold the flags and one 128-bit UUID; the name goes into the scan response.
-        uuid = bytes(reversed(binascii.unhexlify(protocol.SERVICE.replace("-", ""))))
         name = self._settings.name.encode()
+        first = _uuid_field(protocol.SERVICE)
+        second = b""
+        for extra in self._extra:
+            if extra.ADVERTISED:
+                # Other products' apps look into the advertisement only; ours looks everywhere.
+                first, second = _uuid_field(extra.ADVERTISED), first
         self._ble.gap_advertise(
             self._settings.adv_ms * 1000,
-            adv_data=b"\x02\x01\x06" + bytes((len(uuid) + 1, 0x07)) + uuid,
-            resp_data=bytes((len(name) + 1, 0x09)) + name,
+            adv_data=b"\x02\x01\x06" + first,
+            resp_data=second + _name_field(name, _RESPONSE_BYTES - len(second)),
         )
 
     def _notify(self, buffer):
@@ -108,12 +152,12 @@ class Link:
     def _irq(self, event, data):
         try:
             if event == _WRITE:
-                if data[0] == self._conn and data[1] == self._control:
-                    value = self._ble.gatts_read(self._control)
+                if data[0] == self._conn and data[1] in self._owners:
+                    value = self._ble.gatts_read(data[1])
                     if len(self._inbox) >= _INBOX:
                         self.inbox_full += 1
                     else:
-                        self._inbox.append((self.connects, value))
+                        self._inbox.append((self.connects, data[1], value))
             elif event == _CONNECT:
                 if self._conn < 0:
                     self._conn = data[0]
@@ -141,7 +185,16 @@ class Link:
 
     def kick(self):
         """Send what can be sent now. Called for each new frame; allocates nothing."""
-        if not self.pump.pump() and not self._retry:
+        done = self.pump.pump()
+        if not self._changed:  # else `_on_change` comes first: it tells them who is there
+            for extra in self._extra:
+                try:
+                    if not extra.send():
+                        done = False
+                except Exception as error:  # the caller is the microphone: it must go on
+                    self.failed += 1
+                    sys.print_exception(error)
+        if not done and not self._retry:
             self._retry = True
             self._flag.set()
 
@@ -158,15 +211,21 @@ class Link:
                 self._changed = False
                 self._on_change()
             while self._inbox:
-                session, data = self._inbox.popleft()
+                session, handle, data = self._inbox.popleft()
                 if session == self._session:  # not from a host that has left meanwhile
-                    self._serve(data)
+                    owner = self._owners.get(handle)
+                    if owner is None:
+                        self._serve(data)
+                    else:
+                        self._pass_on(owner, handle, data)
             self.kick()
 
     def _on_change(self):
         # Hosts may have come and gone several times since this task last ran.
         if self._session and self._session != (self.connects if self._conn >= 0 else 0):
             self._session = 0
+            for extra in self._extra:
+                extra.disconnected()
             self._log.info(
                 "link", "disconnected, %d frames wait" % (self._journal.slots - self._journal.free)
             )
@@ -177,7 +236,16 @@ class Link:
             self._session = self.connects
             self._log.info("link", "connected")
             self.pump.connect()
+            for extra in self._extra:
+                extra.connected(self._conn)
             self._bus.emit("connected", 0)
+
+    def _pass_on(self, service, handle, data):
+        try:
+            service.written(handle, data)
+        except ValueError as error:
+            self.refused += 1
+            self._log.debug("link", "refused: %s" % error)
 
     def _serve(self, data):
         try:
@@ -237,6 +305,7 @@ class Link:
             "link.refused": self.refused,
             "link.inbox_full": self.inbox_full,
             "link.irq_errors": self.irq_errors,
+            "link.failed": self.failed,
         }
         counts.update(self.pump.counters())
         return counts

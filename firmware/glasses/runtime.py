@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from glasses import protocol
+from glasses import protocol, services
 from glasses.board import Parts
 from glasses.bus import Bus
 from glasses.commands import Commands
@@ -85,6 +85,14 @@ class Glasses:
             self.settings.probe_heap,
             self.settings.longest_s,
         )
+        offered = services.standard(self.parts.battery, board, VERSION)
+        if getattr(self.settings, "omi", False):
+            from glasses.compat import omi
+
+            offered += omi.services(self.link, self.journal, self.bus, self.parts)
+            self.log.warning("omi", "on: whoever is in range can listen")
+        for service in offered:
+            self.link.offer(service)
         self.fingers.watch(self.parts.buttons)
         self.bus.now("connected", self._on_connected)
         self.bus.now("disconnected", self._on_disconnected)
@@ -93,6 +101,7 @@ class Glasses:
             "voice": self.voice.run,
             "link": self.link.run,
             "hooks": self.bus.run,
+            "values": services.Refresher(self.link, self.bus, offered).run,
         }
         self._tasks = {}
         self._dead = []

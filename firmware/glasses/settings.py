@@ -19,6 +19,7 @@ DECLARED = {
     "adv_ms": (100, "int", 20, 5000),
     "longest_s": (600, "int", 5, 36000),  # a button that is stuck must not record for ever
     "log_level": ("info", "choice", ("debug", "info", "warning", "error")),
+    "omi": (False, "bool"),  # the Omi app's services: open to everybody in range
     "probe_heap": (False, "bool"),
 }  # type: dict[str, tuple]
 

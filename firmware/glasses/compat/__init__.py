@@ -1,0 +1,1 @@
+"""Other products' wire formats."""
