@@ -21,7 +21,7 @@ from commands import (
     mpremote,
 )
 
-from lunette import paths
+from lunette import cli, paths
 from lunette.codecs import read_wav, write_wav
 from lunette.errors import LunetteError
 
@@ -125,37 +125,43 @@ def test_hold_and_say_make_a_recording(glasses, tmp_path):
     assert np.sum((heard - clip) ** 2) < 0.03 * np.sum(clip.astype(float) ** 2)
 
 
-def test_pull_fetches_what_waits_and_ends(glasses, tmp_path):
+@pytest.fixture
+def here(glasses, monkeypatch, capsys):
+    """The command, run in this process: starting one for each line would take most of the time."""
+    monkeypatch.setenv("LUNETTE_RUNTIME", str(glasses.runtime))
+    monkeypatch.setenv("LUNETTE_MTU", "247")
+
+    def run(*arguments):
+        code = cli.run(arguments)
+        done = capsys.readouterr()
+        return code, done.out, done.err
+
+    return run
+
+
+def test_pull_fetches_what_waits_and_ends(here, tmp_path):
     fetch = ("--virtual", "pull", "--out", str(tmp_path), "--json")
-    assert lunette(glasses.runtime, *fetch).returncode == 0  # of the tests before
-    lunette(glasses.runtime, "sim", "hold", "0.8")
-    lunette(glasses.runtime, "sim", "double")
+    assert here(*fetch)[0] == 0  # of the tests before
+    here("sim", "hold", "0.8")
+    here("sim", "double")
     before = set(tmp_path.glob("*.*"))
-    done = lunette(glasses.runtime, *fetch)
-    assert done.returncode == 0, done.stderr
+    code, _, problems = here(*fetch)
+    assert code == 0, problems
     assert sorted(p.suffix for p in set(tmp_path.glob("*.*")) - before) == [".json", ".json", ".txt", ".wav"]
-    assert lunette(glasses.runtime, "--virtual", "ls").stdout == "nothing waits\n"
+    assert here("--virtual", "ls") == (0, "nothing waits\n", "")
 
 
-def test_the_glasses_are_asked_for_one_thing_at_a_time(glasses):
-    def ask(*arguments):
-        done = lunette(glasses.runtime, "--virtual", *arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert ask("ls") == "nothing waits\n"
-    assert ask("settings", "hold_ms", "350") == "hold_ms = 350\n"
-    assert json.loads(ask("settings", "--json"))["hold_ms"] == 350
-    assert ask("mute", "on") == "muted\n"
-    assert ask("mute", "off") == "not muted\n"
-    assert "UTC" in ask("clock")
-    assert "connected" in ask("log")
-    for refused, reason in (
-        (("settings", "hold_ms", "5"), "hold_ms must be a whole number from 150 to 1000"),
-        (("record", "off"), "nothing is being recorded"),
-    ):
-        done = lunette(glasses.runtime, "--virtual", *refused)
-        assert (done.returncode, done.stderr) == (1, f"lunette: {reason}\n")
+def test_the_glasses_are_asked_for_one_thing_at_a_time(here):
+    assert here("--virtual", "settings", "hold_ms", "350") == (0, "hold_ms = 350\n", "")
+    code, shown, _ = here("--virtual", "settings", "--json")
+    assert code == 0 and json.loads(shown)["hold_ms"] == 350
+    assert here("--virtual", "mute", "on") == (0, "muted\n", "")
+    assert here("--virtual", "mute", "off") == (0, "not muted\n", "")
+    assert "UTC" in here("--virtual", "clock")[1]
+    assert "connected" in here("--virtual", "log")[1]
+    refusal = "lunette: hold_ms must be a whole number from 150 to 1000\n"
+    assert here("--virtual", "settings", "hold_ms", "5") == (1, "", refusal)
+    assert here("--virtual", "record", "off") == (1, "", "lunette: nothing is being recorded\n")
 
 
 def test_orders_are_refused_in_one_line(glasses, tmp_path):

@@ -20,6 +20,7 @@ import asyncio.events
 import builtins
 import gc
 import importlib
+import os
 import selectors
 import sys
 import threading
@@ -420,7 +421,8 @@ def _belongs(name: str, module: ModuleType | None, folders: Iterable[Path]) -> b
     if package in _BOARD_MODULES or package == "glasses":
         return True
     file = getattr(module, "__file__", None)
-    return file is not None and any(Path(file).is_relative_to(folder) for folder in folders)
+    # As text: there are thousands of modules, and paths are slow to make.
+    return file is not None and any(file.startswith(f"{folder}{os.sep}") for folder in folders)
 
 
 _MISSING = object()
