@@ -86,7 +86,7 @@ class Glasses:
             self.settings.longest_s,
         )
         offered = services.standard(self.parts.battery, board, VERSION)
-        if getattr(self.settings, "omi", False):
+        if self.settings.omi:
             from glasses.compat import omi
 
             offered += omi.services(self.link, self.journal, self.bus, self.parts)

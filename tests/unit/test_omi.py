@@ -98,13 +98,8 @@ def run_omi(
     model = values.pop("model", None)
     (folder / "settings.json").write_text(json.dumps({"omi": True, **values}))
 
-    start = World.start
-
-    async def declared(world: World, listen: bool = True) -> None:
-        await start(world, listen)
-
     # Patched under its name in `world`, whose own ptr16 refuses to store what is negative.
-    with mock.patch.object(World, "start", declared), mock.patch.dict("world._POINTERS", ptr16=Words):
+    with mock.patch.dict("world._POINTERS", ptr16=Words):
         run_world(folder, test, listen=listen, model=model)
 
 

@@ -14,6 +14,7 @@ from lunette.errors import LunetteError
 
 if TYPE_CHECKING:
     from lunette.client import Backends
+    from lunette.listen import Listener
 
 T = TypeVar("T")
 
@@ -81,6 +82,20 @@ async def _guarded(work: Coroutine[Any, Any, T]) -> T:
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+
+
+async def listen_until(listener: Listener, enough: Coroutine[Any, Any, Any]) -> None:
+    """Have `listener` run until `enough` returns. Raises what ends the listener before."""
+    listening = asyncio.ensure_future(listener.run())
+    waiting = asyncio.ensure_future(enough)
+    try:
+        await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if listening.done():
+            await listening
+    finally:
+        waiting.cancel()
+        listening.cancel()
+        await asyncio.gather(listening, waiting, return_exceptions=True)
 
 
 def backends(virtual: bool) -> Backends:

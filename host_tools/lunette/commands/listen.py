@@ -76,13 +76,4 @@ async def _listen(
     monitor = display.Monitor(client=lambda: listener.client)
     view = display.choose(monitor, sys.stdout, as_json=as_json)
     async with view:
-        listening = asyncio.ensure_future(listener.run())
-        waiting = asyncio.ensure_future(enough.wait())
-        try:
-            await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if listening.done():
-                await listening
-        finally:
-            waiting.cancel()
-            listening.cancel()
-            await asyncio.gather(listening, waiting, return_exceptions=True)
+        await common.listen_until(listener, enough.wait())

@@ -46,16 +46,7 @@ async def _pull(folder: Path, name: str | None, timeout: float, as_json: bool, b
     monitor = display.Monitor(client=lambda: listener.client)
     view = display.choose(monitor, sys.stdout, as_json=as_json)
     async with view:
-        listening = asyncio.ensure_future(listener.run())
-        emptied = asyncio.ensure_future(_until_empty(listener))
-        try:
-            await asyncio.wait({listening, emptied}, return_when=asyncio.FIRST_COMPLETED)
-            if listening.done():
-                await listening
-        finally:
-            emptied.cancel()
-            listening.cancel()
-            await asyncio.gather(listening, emptied, return_exceptions=True)
+        await common.listen_until(listener, _until_empty(listener))
 
 
 async def _until_empty(listener: Listener) -> None:

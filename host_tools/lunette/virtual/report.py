@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,9 +56,7 @@ class Latency:
         }
 
 
-def recording_entry(
-    recording: Recording, started_s: float | None, root: Path | None = None
-) -> dict[str, Any]:
+def recording_entry(recording: Recording, started_s: float | None) -> dict[str, Any]:
     """A recording as the report lists it."""
     return {
         "id": recording.number,
