@@ -38,6 +38,11 @@ def note(text):
     instance().note(text)
 
 
+def pair():
+    """Let one more host pair, for a minute: what tap and then hold for 3 seconds does."""
+    instance().security.pair()
+
+
 def run():
     """Run the glasses; Ctrl-C gives the prompt and they go on in the background."""
     instance().run()

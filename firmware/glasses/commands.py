@@ -6,7 +6,7 @@ from glasses import clock
 
 _LISTED = 40  # recordings that one answer has room for
 _LINES = 10
-_REBOOT_MS = 500  # for the answer to leave
+_ANSWER_MS = 500  # for the answer to leave
 
 
 class Refusal(ValueError):
@@ -34,6 +34,8 @@ class Commands:
             "mute": (self._mute, {"on": bool}, {}),
             "time": (self._time, {}, {"epoch": int}),
             "identify": (self._identify, {}, {}),
+            "hosts": (self._hosts, {}, {}),
+            "forget": (self._forget, {}, {"host": str, "all": bool}),
             "log": (self._log, {}, {"before": int}),
             "reboot": (self._reboot, {}, {"force": bool}),
         }  # type: dict[str, tuple]
@@ -84,6 +86,7 @@ class Commands:
 
     def _set(self, request):
         self._not_while_recording()
+        self._check_together(request["name"], request["value"])
         try:
             self._glasses.settings.set(request["name"], request["value"])
         except ValueError as error:
@@ -92,6 +95,13 @@ class Commands:
             raise Refusal("failed", "could not be saved: %s" % error) from None
         self._glasses.apply_settings()
         return self._glasses.settings.all()
+
+    def _check_together(self, name, value):
+        settings = self._glasses.settings
+        if name == "omi" and value is True and settings.security != "open":
+            raise Refusal("bad-value", "omi knows no pairing: set security to open first")
+        if name == "security" and value == "paired" and settings.omi:
+            raise Refusal("bad-value", "omi knows no pairing: set omi to false first")
 
     # --- recordings -----------------------------------------------------------------------------
 
@@ -140,6 +150,28 @@ class Commands:
         voice.muted = request["on"]
         return voice.muted
 
+    # --- hosts ----------------------------------------------------------------------------------
+
+    def _hosts(self, request):
+        return self._glasses.security.hosts()
+
+    def _forget(self, request):
+        """Forget one host, or all; if it is the one that asks, after the answer."""
+        security = self._glasses.security
+        if ("host" in request) == bool(request.get("all")):
+            raise Refusal("missing-field", "forget needs either host or all")
+        address = request.get("host")
+        doomed = [host for host in security.hosts() if address in (None, host["id"])]
+        if not doomed and address is not None:
+            raise Refusal("not-found", "no host %s is paired" % address)
+        asyncio.create_task(self._forget_soon([host["id"] for host in doomed]))
+        return len(doomed)
+
+    async def _forget_soon(self, addresses):
+        await asyncio.sleep_ms(_ANSWER_MS)
+        for address in addresses:
+            self._glasses.security.forget(address)
+
     # --- the rest -------------------------------------------------------------------------------
 
     def _time(self, request):
@@ -175,5 +207,5 @@ class Commands:
     async def _restart(self):
         import machine
 
-        await asyncio.sleep_ms(_REBOOT_MS)
+        await asyncio.sleep_ms(_ANSWER_MS)
         machine.reset()

@@ -14,6 +14,7 @@ double    two such presses
 triple    three such presses; emitted with the third release, there is nothing to wait for
 hold      down for ``hold_ms``; t is the time of the *press*, so that what was said since belongs to it
 hold_end  the release after a hold; value: how long it was down, ms
+ladder    the ladder begins (after one tap, then holding for ``hold_ms``); t is the time of the *press*
 rung      a step of the ladder was reached (after one tap, then holding); value: its name
 long      released from the ladder; value: the highest rung's name
 cancel    released from the ladder before its first rung
@@ -214,6 +215,7 @@ class Gestures:
             self._taps = 0
             self._rung = 0
             self._arm_rung()
+            self._emit("ladder", self._pressed_at, None)
         else:
             self._state = _HOLD
             self._taps = 0

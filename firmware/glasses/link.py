@@ -1,91 +1,102 @@
-"""The link: GATT service, advertising, one host at a time, its requests, and when to pump.
+"""The link: GATT services, advertising, connections, and when to pump. One host is served at a time.
 
 The Bluetooth interrupt only copies and sets a flag. An exception there would disable Bluetooth
-until a reset, so the whole handler is guarded.
+until a reset, so the whole handler is guarded. Who may be served is the guard's business.
 """
 
 import asyncio
-import binascii
 import sys
 from collections import deque
 
 import bluetooth
 
-from glasses import protocol
+from glasses import advert, protocol
 from glasses.pump import Pump
+from glasses.session import Session
 
 _CONNECT = 1
 _DISCONNECT = 2
 _WRITE = 3
+_READ = 4
 _MTU = 21
 _PARAMETERS = 27
+_ENCRYPTION = 28
+_GET_SECRET = 29
+_SET_SECRET = 30
 
 _FLAG_WRITE_NO_RESPONSE = 0x0004
 _FLAG_WRITE = 0x0008
 _FLAG_NOTIFY = 0x0010
+_FLAG_READ_ENCRYPTED = 0x0200
+_FLAG_WRITE_ENCRYPTED = 0x1000
+_ALLOWED = 0
+_NOT_AUTHORIZED = 0x08
+_NO_INPUT_OUTPUT = 3
+_PRIVATE_ADDRESS = 2
+
 _CONTROL_BYTES = 512
 _INBOX = 32
 _WRITTEN_BYTES = 64  # of what is written to other services
 _MAX_SERVICES = 8  # of the stack, ours included
-_RESPONSE_BYTES = 31
 _DEFAULT_MTU = 23
 _DEFAULT_INTERVAL_MS = 15
-
-
-def _uuid_field(text):
-    """Advertising data: a 128-bit service UUID, others may follow elsewhere."""
-    return b"\x11\x06" + bytes(reversed(binascii.unhexlify(text.replace("-", ""))))
-
-
-def _name_field(name, room):
-    """Advertising data of at most `room` bytes: the name, shortened to whole characters if need be."""
-    if len(name) + 2 <= room:
-        return bytes((len(name) + 1, 0x09)) + name
-    end = room - 2
-    while name[end] & 0xC0 == 0x80:  # in the middle of a character
-        end -= 1
-    return bytes((end + 1, 0x08)) + name[:end]
 
 
 class Link:
     """`handle(request) -> result` answers JSON requests; it raises ValueError to refuse one."""
 
-    def __init__(self, journal, bus, log, settings, hello, handle):
+    def __init__(self, journal, bus, log, settings, guard, hello, handle):
         self._bus = bus
         self._log = log
         self._journal = journal
-        self._hello = hello
-        self._handle = handle
         self._settings = settings
+        self.guard = guard
+        guard.watch(self._touch)
         self._ble = None
         self._stream = 0
         self._control = 0
-        self._conn = -1
-        self._session = 0  # which connection the rest of the runtime knows of, 0 = none
-        self.mtu = _DEFAULT_MTU
-        self.interval_ms = _DEFAULT_INTERVAL_MS
+        self._host = None  # the guard.Peer that is served,
+        self._conn = -1  # and its connection
+        self._session = 0  # which host the rest of the runtime knows of, 0 = none
         self._inbox = deque((), _INBOX)  # type: deque[tuple[int, int, bytes]]
         self._flag = asyncio.ThreadSafeFlag()
         self._changed = False
         self._retry = False
+        self._advertised = None  # what is on the air, as far as we know,
+        self._advertised_pairing = False  # and whether it says that hosts may pair
         self._extra = []  # further services: see `offer`
         self._owners = {}  # value handle of what a host may write: its service, None is this one
+        self._public = []  # value handles that everybody may read
         self.pump = Pump(journal, self._notify)
+        self.session = Session(journal, self.pump, log, hello, handle)
         journal.on_gone = self.pump.gone
         self.connects = 0
         self.disconnects = 0
-        self.refused = 0  # requests that broke the protocol
         self.inbox_full = 0
         self.irq_errors = 0
         self.failed = 0  # other services that raised while they sent
+        self.advertising_failed = 0
 
     @property
     def connected(self):
-        return self._conn >= 0
+        return self._host is not None
 
     @property
     def streaming(self):
         return self.pump.running
+
+    @property
+    def mtu(self):
+        return self._host.mtu if self._host is not None else _DEFAULT_MTU
+
+    @property
+    def interval_ms(self):
+        return self._host.interval_ms if self._host is not None else _DEFAULT_INTERVAL_MS
+
+    @property
+    def refused(self):
+        """Requests that broke the protocol."""
+        return self.session.refused
 
     def offer(self, service):
         """Offer another service (`glasses.services.Service`) as well. Only before `start`."""
@@ -98,88 +109,172 @@ class Link:
     def start(self):
         """Switch the radio on, offer the service and advertise."""
         ble = self._ble = bluetooth.BLE()
-        ble.irq(self._irq)
+        ble.irq(self._irq)  # first: active() asks it for secrets
         ble.active(True)
         ble.config(mtu=self._settings.mtu, gap_name=self._settings.name)
-        service = (
-            bluetooth.UUID(protocol.SERVICE),
+        if self.guard.paired:
+            ble.config(bond=True, mitm=False, le_secure=True, io=_NO_INPUT_OUTPUT)
+        if self._settings.private_address:
+            ble.config(addr_mode=_PRIVATE_ADDRESS)
+        self._register()
+        self.advertise()
+
+    def _protect(self, flags, public):
+        """A characteristic's flags, with encryption where only the host may have it."""
+        if public or not self.guard.paired:
+            return flags
+        if flags & (_FLAG_WRITE | _FLAG_WRITE_NO_RESPONSE):
+            flags |= _FLAG_WRITE_ENCRYPTED
+        if flags & 0x0002:
+            flags |= _FLAG_READ_ENCRYPTED
+        return flags
+
+    def _register(self):
+        ble = self._ble
+        definitions = []
+        for extra in self._extra:
+            uuid, characteristics = extra.definition()
+            described = [(c[0], self._protect(c[1], extra.PUBLIC)) for c in characteristics]
+            definitions.append((uuid, tuple(described)))
+        definitions.append(
             (
-                (bluetooth.UUID(protocol.STREAM), _FLAG_NOTIFY),
-                (bluetooth.UUID(protocol.CONTROL), _FLAG_WRITE | _FLAG_WRITE_NO_RESPONSE),
-            ),
+                bluetooth.UUID(protocol.SERVICE),
+                (
+                    (bluetooth.UUID(protocol.STREAM), _FLAG_NOTIFY),
+                    (
+                        bluetooth.UUID(protocol.CONTROL),
+                        self._protect(_FLAG_WRITE | _FLAG_WRITE_NO_RESPONSE, False),
+                    ),
+                ),
+            )
         )
-        definitions = [extra.definition() for extra in self._extra]
         # All in one call: each call replaces what was registered before.
-        handles = ble.gatts_register_services(tuple(definitions) + (service,))
+        handles = ble.gatts_register_services(tuple(definitions))
         self._stream, self._control = handles[-1]
         self._owners = {self._control: None}
+        self._public = []
         # An attribute holds 20 bytes unless told otherwise, and cuts longer writes silently.
         ble.gatts_set_buffer(self._control, _CONTROL_BYTES)
         for i in range(len(self._extra)):
             extra = self._extra[i]
+            if extra.PUBLIC:
+                self._public += list(handles[i])
             characteristics = definitions[i][1]
             for j in range(len(characteristics)):
                 if characteristics[j][1] & (_FLAG_WRITE | _FLAG_WRITE_NO_RESPONSE):
                     ble.gatts_set_buffer(handles[i][j], _WRITTEN_BYTES)
                     self._owners[handles[i][j]] = extra
-            extra.bind(ble, handles[i])
-        self.advertise()
+            extra.bind(ble, handles[i], self.guard)
 
     def stop(self):
         if self._ble is not None:
             self._ble.active(False)
+        self._host = None
         self._conn = -1
+        self.guard.peers.clear()
         self.pump.stop()
 
     def advertise(self):
-        # 31 bytes hold the flags and one 128-bit UUID; the name goes into the scan response.
-        name = self._settings.name.encode()
-        first = _uuid_field(protocol.SERVICE)
-        second = b""
+        """Advertise as things are; harmless when that is already on the air."""
+        other = ""
         for extra in self._extra:
-            if extra.ADVERTISED:
-                # Other products' apps look into the advertisement only; ours looks everywhere.
-                first, second = _uuid_field(extra.ADVERTISED), first
-        self._ble.gap_advertise(
-            self._settings.adv_ms * 1000,
-            adv_data=b"\x02\x01\x06" + first,
-            resp_data=second + _name_field(name, _RESPONSE_BYTES - len(second)),
-        )
+            other = extra.ADVERTISED or other
+        pairing = self._advertised_pairing = self.guard.window_open
+        adv, response = advert.compose(self._settings.name, protocol.SERVICE, other, pairing)
+        try:
+            self._ble.gap_advertise(self._settings.adv_ms * 1000, adv_data=adv, resp_data=response)
+            self._advertised = adv
+        except OSError as error:  # as many connections as the stack has
+            self.advertising_failed += 1
+            self._advertised = None
+            self._log.debug("link", "not advertising: %s" % error)
+
+    def _renew_advert(self):
+        """Hosts look for us when nobody is served; while the window is open another one may pair."""
+        if self._host is None or self.guard.window_open:
+            if self._advertised is None or self._advertised_pairing != self.guard.window_open:
+                self.advertise()
+        elif self._advertised is not None:
+            self._ble.gap_advertise(None)
+            self._advertised = None
 
     def _notify(self, buffer):
         self._ble.gatts_notify(self._conn, self._stream, buffer)
 
     def _irq(self, event, data):
         try:
-            if event == _WRITE:
-                if data[0] == self._conn and data[1] in self._owners:
-                    value = self._ble.gatts_read(data[1])
-                    if len(self._inbox) >= _INBOX:
-                        self.inbox_full += 1
-                    else:
-                        self._inbox.append((self.connects, data[1], value))
-            elif event == _CONNECT:
-                if self._conn < 0:
-                    self._conn = data[0]
-                    self.mtu = _DEFAULT_MTU
-                    self.connects += 1
-                    self._changed = True
-            elif event == _DISCONNECT:
-                if data[0] == self._conn:
-                    self._conn = -1
-                    # No more than this: the pump may be in the middle of a packet right now.
-                    self.pump.running = False
-                    self.disconnects += 1
-                    self._changed = True
-            elif event == _MTU:
-                if data[0] == self._conn:
-                    self.mtu = data[1]
-                    self.pump.resize(data[1])
-            elif event == _PARAMETERS and data[0] == self._conn:
-                self.interval_ms = max(8, data[1] * 5 // 4)
-            self._flag.set()
+            return self._on_event(event, data)
         except Exception:
             self.irq_errors += 1
+            return _NOT_AUTHORIZED if event == _READ else None
+
+    def _on_event(self, event, data):
+        guard = self.guard
+        if event == _WRITE:
+            if data[0] == self._conn and data[1] in self._owners:
+                value = self._ble.gatts_read(data[1])
+                if len(self._inbox) >= _INBOX:
+                    self.inbox_full += 1
+                else:
+                    self._inbox.append((self.connects, data[1], value))
+        elif event == _READ:
+            if guard.trusted(data[0]) or data[1] in self._public:
+                return _ALLOWED
+            return _NOT_AUTHORIZED
+        elif event == _GET_SECRET:
+            return guard.secret(data[0], data[1], None if data[2] is None else bytes(data[2]))
+        elif event == _SET_SECRET:
+            value = None if data[2] is None else bytes(data[2])
+            return guard.take_secret(data[0], bytes(data[1]), value)
+        elif event == _CONNECT:
+            self._advertised = None  # a connection ends advertising
+            peer = guard.connected(data[0], data[1], data[2])
+            if peer.trusted:
+                self._begin(peer)
+        elif event == _ENCRYPTION:
+            if guard.encrypted(data[0], data[1], data[3], data[4]):
+                self._begin(guard.peers[data[0]])
+            elif self._host is not None and not self._host.trusted:
+                self._end()
+        elif event == _DISCONNECT:
+            self._advertised = None  # and so does one that failed
+            guard.disconnected(data[0])
+            if data[0] == self._conn:
+                self._end()
+        elif event == _MTU:
+            peer = guard.peers.get(data[0])
+            if peer is not None:
+                peer.mtu = data[1]
+                if peer is self._host:
+                    self.pump.resize(data[1])
+        elif event == _PARAMETERS:
+            peer = guard.peers.get(data[0])
+            if peer is not None:
+                peer.interval_ms = max(8, data[1] * 5 // 4)
+        self._flag.set()
+        return None
+
+    def _begin(self, peer):
+        if self._host is None:
+            self._host = peer
+            self._conn = peer.conn
+            self.connects += 1
+            self._changed = True
+        elif self._host is not peer:
+            self.guard.send_away(peer)  # another host is served
+
+    def _end(self):
+        self._host = None
+        self._conn = -1
+        # No more than this: the pump may be in the middle of a packet right now.
+        self.pump.running = False
+        self.disconnects += 1
+        self._changed = True
+
+    def _touch(self):
+        """The guard has something to be done."""
+        self._changed = True
+        self._flag.set()
 
     # --- work -------------------------------------------------------------------------------
 
@@ -215,14 +310,17 @@ class Link:
                 if session == self._session:  # not from a host that has left meanwhile
                     owner = self._owners.get(handle)
                     if owner is None:
-                        self._serve(data)
+                        self.session.serve(data, self.mtu)
                     else:
                         self._pass_on(owner, handle, data)
             self.kick()
 
     def _on_change(self):
         # Hosts may have come and gone several times since this task last ran.
-        if self._session and self._session != (self.connects if self._conn >= 0 else 0):
+        if self._host is not None and not self._host.trusted:
+            self._end()
+        host = self._host
+        if self._session and self._session != (self.connects if host is not None else 0):
             self._session = 0
             for extra in self._extra:
                 extra.disconnected()
@@ -230,73 +328,29 @@ class Link:
                 "link", "disconnected, %d frames wait" % (self._journal.slots - self._journal.free)
             )
             self._bus.emit("disconnected", 0)
-        if self._conn < 0:
-            self.advertise()
-        elif not self._session:
+        if host is not None and not self._session:
             self._session = self.connects
             self._log.info("link", "connected")
-            self.pump.connect()
+            self.session.begin()
             for extra in self._extra:
-                extra.connected(self._conn)
+                extra.connected(host.conn)
             self._bus.emit("connected", 0)
+        self.send_away()
+        self._renew_advert()
+
+    def send_away(self):
+        """End the connections of those who have no business here."""
+        for conn in self.guard.unwanted():
+            try:
+                self._ble.gap_disconnect(conn)
+            except OSError:
+                pass  # it is on its way
 
     def _pass_on(self, service, handle, data):
         try:
             service.written(handle, data)
         except ValueError as error:
-            self.refused += 1
-            self._log.debug("link", "refused: %s" % error)
-
-    def _serve(self, data):
-        try:
-            request = protocol.parse_request(data)
-        except protocol.ProtocolError as error:
-            self.refused += 1
-            self._log.debug("link", "refused: %s" % error)
-            if data and data[0] == protocol.JSON_REQUEST:
-                self._reply({"id": None, "ok": False, "code": "malformed", "error": str(error)})
-            return
-        kind = request[0]
-        if kind == protocol.ACK:
-            if not self._journal.ack(request[1], request[2]):
-                self.refused += 1
-        elif kind == protocol.RESUME:
-            recording = self._journal.find(request[1])
-            if recording is None:
-                self.pump.control(protocol.GONE, protocol.gone_body(request[1]))
-            else:
-                self.pump.resume(recording, request[2])
-        elif kind == protocol.READY:
-            if request[1] != protocol.VERSION:
-                self.refused += 1
-            self.pump.start(self.mtu)
-            self.pump.control(protocol.HELLO, protocol.dumps(self._hello()))
-        else:
-            self._answer(request[1])
-
-    def _answer(self, request):
-        number = request.get("id")
-        # Anything else might be nested so deep that it cannot be sent back.
-        answer = {"id": number if isinstance(number, (int, str)) else None, "ok": True}
-        try:
-            answer["result"] = self._handle(request)
-        except ValueError as error:
-            answer["ok"] = False
-            answer["code"] = getattr(error, "code", "refused")
-            answer["error"] = str(error)
-        except Exception as error:
-            sys.print_exception(error)
-            answer["ok"] = False
-            answer["code"] = "failed"
-            answer["error"] = "failed: %s" % type(error).__name__
-        self._reply(answer)
-
-    def _reply(self, answer):
-        body = protocol.dumps(answer)
-        if len(body) > protocol.MAX_MESSAGE:
-            short = {"id": answer["id"], "ok": False, "code": "too-long", "error": "the answer is too long"}
-            body = protocol.dumps(short)
-        self.pump.control(protocol.REPLY, body)
+            self.session.refuse(error)
 
     def counters(self):
         counts = {
@@ -306,6 +360,8 @@ class Link:
             "link.inbox_full": self.inbox_full,
             "link.irq_errors": self.irq_errors,
             "link.failed": self.failed,
+            "link.advertising_failed": self.advertising_failed,
         }
+        counts.update(self.guard.counters())
         counts.update(self.pump.counters())
         return counts

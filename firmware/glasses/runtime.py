@@ -8,13 +8,16 @@ import time
 
 from glasses import protocol, services
 from glasses.board import Parts
+from glasses.bonds import Bonds
 from glasses.bus import Bus
 from glasses.commands import Commands
 from glasses.fingers import Fingers
+from glasses.guard import Guard
 from glasses.journal import Journal
 from glasses.link import Link
 from glasses.log import Log
 from glasses.power import Power
+from glasses.security import Security
 from glasses.settings import Settings
 from glasses.voice import Voice
 
@@ -74,7 +77,12 @@ class Glasses:
         for problem in self.parts.problems:
             self.log.error("board", problem)
         self.commands = Commands(self)
-        self.link = Link(self.journal, self.bus, self.log, self.settings, self._hello, self.commands.handle)
+        guard = Guard(Bonds(), self.settings.security != "open")
+        if not guard.paired:
+            self.log.warning("security", "open: whoever is in range can listen")
+        self.link = Link(
+            self.journal, self.bus, self.log, self.settings, guard, self._hello, self.commands.handle
+        )
         self.voice = Voice(
             self.parts.microphone,
             self.journal,
@@ -85,12 +93,14 @@ class Glasses:
             self.settings.probe_heap,
             self.settings.longest_s,
         )
+        self.security = Security(guard, self.link, self.bus, self.log, self.parts.light, self._capturing)
         offered = services.standard(self.parts.battery, board, VERSION)
-        if self.settings.omi:
+        if self.settings.omi and guard.paired:
+            self.log.warning("omi", "off: it knows no pairing, so it needs the setting security to be open")
+        elif self.settings.omi:
             from glasses.compat import omi
 
             offered += omi.services(self.link, self.journal, self.bus, self.parts)
-            self.log.warning("omi", "on: whoever is in range can listen")
         for service in offered:
             self.link.offer(service)
         self.fingers.watch(self.parts.buttons)
@@ -100,6 +110,7 @@ class Glasses:
             "fingers": self.fingers.run,
             "voice": self.voice.run,
             "link": self.link.run,
+            "security": self.security.run,
             "hooks": self.bus.run,
             "values": services.Refresher(self.link, self.bus, offered).run,
         }
@@ -137,6 +148,9 @@ class Glasses:
 
     def _on_disconnected(self, name, t, value):
         self.power.release("link")
+
+    def _capturing(self):
+        return self.voice.capturing
 
     def _hello(self):
         return {
@@ -267,6 +281,9 @@ class Glasses:
             "state": self.power.state,
             "connected": self.link.connected,
             "mtu": self.link.mtu,
+            "security": self.settings.security,
+            "pairing": self.link.guard.window_open,
+            "hosts": len(self.link.guard.bonds.hosts),
             "capturing": self.voice.capturing,
             "muted": self.voice.muted,
             "level": self.voice.level,

@@ -28,16 +28,19 @@ class Service:
     never in the Bluetooth interrupt.
 
     `UUID` and `CHARACTERISTICS`, a tuple of (UUID, flags), are what is registered; `ADVERTISED`, the text of
-    a 128-bit UUID, also goes into the advertisement; `EVERY_S` is how often `refresh` runs.
+    a 128-bit UUID, also goes into the advertisement; `EVERY_S` is how often `refresh` runs. `PUBLIC`: also
+    who is not paired may read it. Otherwise the link adds encryption to the flags, where it has any.
     """
 
     UUID = 0  # type: int | str
     CHARACTERISTICS = ()  # type: tuple
     ADVERTISED = ""
     EVERY_S = 0
+    PUBLIC = False
 
     def __init__(self):
         self._ble = None
+        self._guard = None
         self._conn = -1
         # Of the values, in the order of CHARACTERISTICS.
         self.handles = ()  # type: tuple
@@ -49,9 +52,10 @@ class Service:
             described.append((bluetooth.UUID(uuid), flags))
         return bluetooth.UUID(self.UUID), tuple(described)
 
-    def bind(self, ble, handles):
+    def bind(self, ble, handles, guard):
         """The service is registered: values may be written from now on."""
         self._ble = ble
+        self._guard = guard
         self.handles = handles
         self.refresh()
 
@@ -71,6 +75,16 @@ class Service:
     def send(self):
         """Notify what waits; False when the stack had no room and it should be tried again."""
         return True
+
+    def update(self, handle, value):
+        """Put a value where reads find it, and tell subscribers. False: they were not told.
+
+        The stack tells whoever has subscribed, encrypted or not, so nobody is while a stranger is
+        connected.
+        """
+        told = self._guard.alone()
+        self._ble.gatts_write(handle, value, told)
+        return told
 
     def notify(self, handle, buffer):
         """One notification. False: the stack has no room. True: it is sent, or nobody is there."""
@@ -100,14 +114,14 @@ class Battery(Service):
             level = self._battery.percent()
         except OSError:  # the last one stays; a reading that fails must not stop the glasses
             return
-        if level != self._level:
+        if level != self._level and self.update(self.handles[0], bytes((level,))):
             self._level = level
-            self._ble.gatts_write(self.handles[0], bytes((level,)), True)
 
 
 class DeviceInformation(Service):
     """Texts: model, firmware revision, hardware revision, manufacturer."""
 
+    PUBLIC = True
     UUID = 0x180A
     CHARACTERISTICS = ((0x2A24, READ), (0x2A26, READ), (0x2A27, READ), (0x2A29, READ))
 
@@ -159,7 +173,7 @@ class CurrentTime(Service):
         try:
             set_time(value)
         finally:  # what was written replaced what is read
-            self._ble.gatts_write(handle, pack_time(_CHANGED_BY_HAND), True)
+            self.update(handle, pack_time(_CHANGED_BY_HAND))
 
 
 def standard(battery, board, version):

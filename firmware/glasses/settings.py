@@ -11,7 +11,8 @@ PATH = "settings.json"
 # name: (default, kind, lowest, highest) for numbers; (default, kind, choices) for words.
 DECLARED = {
     "name": ("Lunette", "text", 1, 20),
-    "security": ("open", "choice", ("open",)),
+    "security": ("paired", "choice", ("paired", "open")),  # open: whoever is in range can listen
+    "private_address": (False, "bool"),  # one that only paired hosts recognise
     "mtu": (512, "int", 23, 527),
     "hold_ms": (300, "int", 150, 1000),
     "gap_ms": (250, "int", 100, 800),
@@ -19,7 +20,7 @@ DECLARED = {
     "adv_ms": (100, "int", 20, 5000),
     "longest_s": (600, "int", 5, 36000),  # a button that is stuck must not record for ever
     "log_level": ("info", "choice", ("debug", "info", "warning", "error")),
-    "omi": (False, "bool"),  # the Omi app's services: open to everybody in range
+    "omi": (False, "bool"),  # the Omi app's services; they need security "open"
     "probe_heap": (False, "bool"),
 }  # type: dict[str, tuple]
 

@@ -41,6 +41,7 @@ class Voice:
         if microphone is not None:
             bus.now("press", self._on_press)
             bus.now("hold", self._on_hold)
+            bus.now("ladder", self._on_release)  # not speech: the light is to show other things now
             bus.now("hold_end", self._on_hold_end)
             bus.now("release", self._on_release)
             bus.now("disconnected", self._on_disconnected)

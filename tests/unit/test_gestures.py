@@ -88,6 +88,7 @@ def expected(presses):
             if held >= HOLD:
                 if taps == 1:
                     rungs = [(ms, name) for ms, name in LADDER if ms <= held]
+                    events.append(("ladder", down, None))
                     events.extend(("rung", down + ms, name) for ms, name in rungs)
                     events.append(("release", up, held))
                     events.append(("long", up, rungs[-1][1]) if rungs else ("cancel", up, None))
@@ -305,7 +306,7 @@ def test_ladder(held, said):
     seen = [
         value if name == "rung" else f"{name}:{value}" if name == "long" else name
         for name, _, value in run.events
-        if name not in ("press", "release")
+        if name not in ("press", "release", "ladder")
     ]
     assert seen == said
 
@@ -348,7 +349,7 @@ def test_settings():
     run = Run(debounce_ms=0, hold_ms=100, gap_ms=50, ladder=())
     for t, pressed in ((0, True), (1, False), (2, True), (102, False)):
         run.edge(t, pressed)
-    assert run.names() == ["press", "release", "press", "release", "cancel"]
+    assert run.names() == ["press", "release", "press", "ladder", "release", "cancel"]
     # Where the debounce window and a gesture end together, the gesture was complete first.
     run = Run(debounce_ms=8, hold_ms=8, gap_ms=8, ladder=())
     for t, pressed in ((0, True), (3, False), (100, False)):

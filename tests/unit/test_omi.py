@@ -413,7 +413,7 @@ class Ble:
 
 bus, ble, journal = Bus(), Ble(), Journal(60000)
 audio = omi.Audio(Link(), journal, bus)
-audio.bind(ble, (1, 2))
+audio.bind(ble, (1, 2), None)
 audio.connected(0)
 recording = journal.open("speech", {{"codec": "dvi4"}})
 bus.handlers["recording"]("recording", 0, recording.number)

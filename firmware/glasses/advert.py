@@ -1,0 +1,35 @@
+"""What the glasses advertise: 31 bytes, and 31 more in the scan response."""
+
+import binascii
+
+RESPONSE_BYTES = 31
+# Flags of the advertisement: no BR/EDR, and discoverable in general, or for a limited time while hosts
+# may pair.
+_GENERAL = 0x06
+_LIMITED = 0x05
+
+
+def _uuid_field(text):
+    """A 128-bit service UUID; others may follow elsewhere."""
+    return b"\x11\x06" + bytes(reversed(binascii.unhexlify(text.replace("-", ""))))
+
+
+def name_field(name, room):
+    """The name (UTF-8) in at most `room` bytes, shortened to whole characters if need be."""
+    if len(name) + 2 <= room:
+        return bytes((len(name) + 1, 0x09)) + name
+    end = room - 2
+    while name[end] & 0xC0 == 0x80:  # in the middle of a character
+        end -= 1
+    return bytes((end + 1, 0x08)) + name[:end]
+
+
+def compose(name, service, other=None, pairing=False):
+    """(advertisement, scan response). `service` is the UUID of Lunette; with `other` that one is in the
+    advertisement, since other products' apps look nowhere else, and Lunette's in the response."""
+    first = _uuid_field(service)
+    second = b""
+    if other:
+        first, second = _uuid_field(other), first
+    flags = b"\x02\x01" + bytes((_LIMITED if pairing else _GENERAL,))
+    return flags + first, second + name_field(name.encode(), RESPONSE_BYTES - len(second))

@@ -1,0 +1,265 @@
+"""The guard: who is connected, and who of them may be served.
+
+Pure policy, called from the Bluetooth interrupt: no radio, no flash, no waiting. A peer is trusted when
+its link is encrypted with a key that
+
+* was in the store before it connected: the stack has asked for it by this peer's address, or
+* has just been made while the pairing window was open.
+
+The stack itself refuses nobody. It pairs with whoever asks, at any time; it has a known host's keys
+deleted when somebody under that host's address pairs anew; and it has the oldest host's deleted when
+the store is full. All of that a stranger can cause. So outside the window new keys are refused, the
+peer that brought them is sent away, and "deleted" keys are only hidden from the look-ups that
+pairing makes: who really has them can go on using them.
+"""
+
+import time
+
+from glasses.bonds import IRK, OURS, THEIRS
+
+WINDOW_MS = 60000
+# A host encrypts within a second of connecting. Whoever does not is not one.
+STRANGER_MS = 15000
+_AGAIN_MS = 1000  # between two attempts to end a connection
+_GRACE_MS = 5000  # after the window, for a pairing that had begun
+# Of four connections that the stack has, one is the host's and one is free for it.
+MAX_STRANGERS = 2
+KEY_BYTES = 16
+
+
+class Peer:
+    """One connection. `key` names it as secrets are named, see `bonds.Host`."""
+
+    def __init__(self, conn, key, deadline):
+        self.conn = conn
+        self.key = key
+        self.deadline = deadline  # ticks_ms at which a stranger is sent away
+        self.known = False  # the stack has asked for the key that we share with it
+        self.trusted = False
+        self.mtu = 23
+        self.interval_ms = 15
+
+
+class Guard:
+    """`paired`: False serves whoever connects (the setting "open")."""
+
+    def __init__(self, bonds, paired=True):
+        self.bonds = bonds
+        self.paired = paired
+        self.peers = {}  # type: dict[int, Peer]
+        self._watchers = []
+        self._open_until = None  # ticks_ms
+        self._hidden = []  # keys of hosts that the stack wanted deleted
+        self._staged = {}  # type: dict[bytes, dict[int, bytes]]
+        self._refused = False  # a key was just refused: the next event of encryption tells whose
+        self._sent_away = []  # connections that are over, whatever their deadline
+        self.refused_pairings = 0
+        self.strangers = 0  # sent away
+        self.added = None  # type: bytes | None  # key of the host that was paired last; the task takes it
+
+    def watch(self, watcher):
+        """Have ``watcher()`` called, maybe in an interrupt, when something is to be done about
+        connections, the window or keys."""
+        self._watchers.append(watcher)
+
+    # --- the window ---------------------------------------------------------------------------
+
+    @property
+    def window_open(self):
+        return self._open_until is not None and time.ticks_diff(self._open_until, time.ticks_ms()) > 0
+
+    def window_ms(self):
+        """Milliseconds that the window stays open, 0 if it is closed."""
+        return time.ticks_diff(self._open_until, time.ticks_ms()) if self.window_open else 0
+
+    def open_window(self, ms=WINDOW_MS):
+        """Hosts may pair for so long, until one has."""
+        now = time.ticks_ms()
+        self._open_until = time.ticks_add(now, ms)
+        for peer in self.peers.values():  # who is here already may stay as long
+            peer.deadline = time.ticks_add(now, ms + _GRACE_MS)
+        self._changed()
+
+    def close_window(self):
+        self._open_until = None
+        now = time.ticks_ms()
+        for peer in self.peers.values():
+            if time.ticks_diff(peer.deadline, now) > _GRACE_MS:
+                peer.deadline = time.ticks_add(now, _GRACE_MS)
+        self._changed()
+
+    # --- connections --------------------------------------------------------------------------
+
+    def connected(self, conn, kind, address):
+        """A peer of that address type and address (6 bytes, highest first)."""
+        key = bytes([kind]) + bytes([address[i] for i in range(5, -1, -1)])
+        wait = self.window_ms() + _GRACE_MS if self.window_open else STRANGER_MS
+        peer = Peer(conn, key, time.ticks_add(time.ticks_ms(), wait))
+        self.peers[conn] = peer
+        if not self.paired:
+            peer.trusted = True
+        else:
+            self._limit(peer)
+        self._changed()
+        return peer
+
+    def _limit(self, newest):
+        """Nobody may take all the connections: the oldest stranger goes, unknown ones first."""
+        waiting = [peer for peer in self.peers.values() if not peer.trusted and not self._leaves(peer)]
+        if len(waiting) <= MAX_STRANGERS:
+            return
+        order = sorted(waiting, key=self._rank)
+        self.send_away(order[0] if order[0] is not newest else order[1])
+
+    def _rank(self, peer):
+        left = time.ticks_diff(peer.deadline, time.ticks_ms())
+        return left + (1 << 20 if self.bonds.find(peer.key) is not None else 0)
+
+    def disconnected(self, conn):
+        self.peers.pop(conn, None)
+        if conn in self._sent_away:
+            self._sent_away.remove(conn)
+        if all(peer.trusted for peer in self.peers.values()):
+            # Whatever was going on is over.
+            self._hidden = []
+            self._staged = {}
+            self._refused = False
+        self._changed()
+
+    def trusted(self, conn):
+        peer = self.peers.get(conn)
+        return peer is not None and peer.trusted
+
+    def alone(self):
+        """No stranger is connected: what is sent to all subscribers reaches only who may have it."""
+        return all(peer.trusted for peer in self.peers.values())
+
+    def _leaves(self, peer):
+        return peer.conn in self._sent_away
+
+    def send_away(self, peer):
+        """End this connection: `unwanted` has it from now on."""
+        if not self._leaves(peer):
+            peer.trusted = False
+            self._sent_away.append(peer.conn)
+            self.strangers += 1
+
+    def unwanted(self):
+        """Connections that have to be ended now. To be asked again until they are."""
+        now = time.ticks_ms()
+        for peer in self.peers.values():
+            if not peer.trusted and time.ticks_diff(peer.deadline, now) <= 0:
+                self.send_away(peer)
+        return list(self._sent_away)
+
+    def next_ms(self):
+        """Milliseconds until something is due, or -1."""
+        now = time.ticks_ms()
+        wait = -1
+        if self._open_until is not None:
+            wait = max(0, time.ticks_diff(self._open_until, now))
+        for peer in self.peers.values():
+            if self._leaves(peer):
+                wait = _AGAIN_MS if wait < 0 else min(wait, _AGAIN_MS)
+            elif not peer.trusted:
+                left = max(0, time.ticks_diff(peer.deadline, now))
+                wait = left if wait < 0 else min(wait, left)
+        return wait
+
+    def forget(self, host):
+        """Remove a bond; who uses it is sent away."""
+        self.bonds.forget(host)
+        for peer in self.peers.values():
+            if peer.key == host.key:
+                self.send_away(peer)
+        self._changed()
+
+    # --- secrets ------------------------------------------------------------------------------
+
+    def secret(self, kind, index, key):
+        """What the stack wants to know: bytes, or None."""
+        bonds = self.bonds
+        if kind == IRK:
+            return bonds.irk
+        if kind == OURS:
+            host = bonds.find(key)
+            if host is None:
+                return None
+            for peer in self.peers.values():
+                if peer.key == key:
+                    peer.known = True
+            return host.ours
+        if kind != THEIRS:
+            return None
+        if key is None:
+            shown = [host for host in bonds.hosts if host.key not in self._hidden]
+            return shown[index].theirs if index < len(shown) else None
+        host = bonds.find(key)
+        return host.theirs if host is not None and key not in self._hidden else None
+
+    def take_secret(self, kind, key, value):
+        """A secret that the stack wants kept (False: refused), or with None deleted."""
+        if kind == IRK:
+            self.bonds.set_irk(value)
+            return True
+        if kind not in (OURS, THEIRS):
+            return False
+        if value is None:
+            if self.bonds.find(key) is None:
+                return False
+            if key not in self._hidden:
+                self._hidden.append(key)
+            return True
+        if not self.window_open:
+            self._refused = True
+            return False
+        if len(self._staged) >= MAX_STRANGERS and key not in self._staged:
+            self._staged = {}
+        self._staged.setdefault(key, {})[kind] = value
+        return True
+
+    def encrypted(self, conn, encrypted, bonded, key_size):
+        """The link's encryption has changed. True if the peer is trusted now."""
+        peer = self.peers.get(conn)
+        refused, self._refused = self._refused, False
+        if peer is None or not self.paired:
+            return peer is not None
+        # The stack stores the keys of a pairing immediately before it tells of the encryption.
+        made = None
+        for key in self._staged:
+            if len(self._staged[key]) == 2:
+                made = key
+        if refused:
+            self.refused_pairings += 1
+            self.send_away(peer)
+        elif not encrypted or not bonded or key_size < KEY_BYTES or self._leaves(peer):
+            peer.trusted = False
+        elif made is not None:
+            secrets = self._staged[made]
+            self._staged = {}
+            for gone in self.bonds.keep(made, secrets[OURS], secrets[THEIRS]):
+                self._forget_peer(gone)
+            peer.key = made  # a phone's identity, where it had connected under a private address
+            peer.trusted = True
+            self.added = made
+            self._hidden = []
+            self.close_window()
+        elif peer.known:
+            host = self.bonds.find(peer.key)
+            if host is not None:
+                self.bonds.used(host)
+                peer.trusted = True
+        self._changed()
+        return peer.trusted
+
+    def _forget_peer(self, host):
+        for peer in self.peers.values():
+            if peer.key == host.key:
+                self.send_away(peer)
+
+    def _changed(self):
+        for watcher in self._watchers:
+            watcher()
+
+    def counters(self):
+        return {"link.strangers": self.strangers, "link.refused_pairings": self.refused_pairings}
