@@ -50,6 +50,11 @@ def hold(seconds: float, button: Button = "talk") -> None:
     _ask("hold", button=button, seconds=seconds)
 
 
+def pair(button: Button = "talk") -> None:
+    """Tap the button, then hold it for three seconds: a new host may pair for a minute."""
+    _ask("pair", button=button)
+
+
 def say(
     file: Annotated[Path | None, typer.Argument(help="WAV file; a sample sentence without.")] = None,
     gain_db: Annotated[float, typer.Option(help="Louder (or softer, below 0) by so much.")] = 0.0,
@@ -119,7 +124,7 @@ def quit_() -> None:
 
 def register(app: typer.Typer) -> None:
     """Make them sub-commands of `app`."""
-    for command in (press, release, tap, double, triple, say, drop, status):
+    for command in (press, release, tap, double, triple, pair, say, drop, status):
         app.command()(command)
     # A negative number must not be taken for an option.
     negative = {"ignore_unknown_options": True}

@@ -101,6 +101,7 @@ KEYS = "space button  t tap  s say  x drop link  p power  b battery  ? help  q q
 _HELP = (
     "space  press the button, and let it go",
     "t d    tap, double tap",
+    "o      tap, then hold for 3 s: another host may pair",
     "s      say the sample sentence",
     "x      drop the link",
     "p      cut the power, and give it back",
@@ -199,7 +200,7 @@ class Typist:
             return "battery", {"volts": 4.0 if desk.volts <= low else low}
         if key == "s":
             return "say", {"wav": str(paths.DATA / "speech.wav")}
-        simple = {"t": "tap", "d": "double", "x": "drop"}.get(key)
+        simple = {"t": "tap", "d": "double", "o": "pair", "x": "drop"}.get(key)
         return (simple, {}) if simple else None
 
     async def close(self) -> None:

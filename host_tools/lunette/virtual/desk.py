@@ -123,9 +123,9 @@ class Desk:
         values = dict(values)
         wait = values.pop("wait", True)
         checked = scene.Action(0.0, do, scene.arguments(do, values, "order"))
-        if do in ("press", "release", "tap", "double", "triple", "hold"):
+        if "button" in checked.values:
             self.glasses.button(checked.values["button"])
-        if do in ("tap", "double", "triple", "hold"):
+        if do in ("tap", "double", "triple", "hold", "pair"):
             await self._fingers(checked)
             return None
         result = await self._perform(checked)

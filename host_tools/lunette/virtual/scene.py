@@ -21,6 +21,7 @@ else:
 
 TAP_S = 0.08
 BETWEEN_S = 0.12
+PAIR_S = 3.2  # the ladder's rung "pair" is at 3 s
 
 _NUMBER = (int, float)
 # What each action takes: key to (types, default); a default of ... means that it must be given.
@@ -31,6 +32,7 @@ ACTIONS: dict[str, dict[str, tuple[Any, Any]]] = {
     "double": {"button": (str, "talk")},
     "triple": {"button": (str, "talk")},
     "hold": {"button": (str, "talk"), "seconds": (_NUMBER, ...)},
+    "pair": {"button": (str, "talk")},
     "say": {"wav": (str, ...), "gain_db": (_NUMBER, 0.0)},
     "noise": {"kind": (str, "white"), "level_dbfs": (_NUMBER, -50.0), "seconds": (_NUMBER, 0.0)},
     "drop": {},
@@ -43,7 +45,7 @@ ACTIONS: dict[str, dict[str, tuple[Any, Any]]] = {
     "mpremote": {"args": (list, ...)},
 }
 _LINK = {"interval_ms", "phy", "loss", "jitter_ms", "mtu"}
-_TOP = {"duration_s", "board", "link", "settings", "at"}
+_TOP = {"duration_s", "board", "host", "link", "settings", "at"}
 
 
 @dataclass
@@ -55,7 +57,8 @@ class Action:
 
 @dataclass
 class Scene:
-    """`duration_s` seconds after the glasses are up; `actions` in the order of their times."""
+    """`duration_s` seconds after the glasses are up; `actions` in the order of their times. `paired`: the
+    host was paired with the glasses before."""
 
     duration_s: float
     board: str = "virtual"
@@ -63,6 +66,7 @@ class Scene:
     settings: dict[str, Any] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
     folder: Path = field(default_factory=Path)
+    paired: bool = True
 
 
 def load(path: Path) -> Scene:
@@ -88,6 +92,10 @@ def parse(data: dict[str, Any], where: str = "scene", folder: Path | None = None
     if not isinstance(board, dict):
         raise LunetteError(f"{where}: [board] must be a table with a name")
     _known(board, {"name"}, f"{where} [board]")
+    host = data.get("host", {})
+    if not isinstance(host, dict) or not isinstance(host.get("paired", True), bool):
+        raise LunetteError(f"{where}: [host] must be a table with paired = true or false")
+    _known(host, {"paired"}, f"{where} [host]")
     link = data.get("link", {})
     if not isinstance(link, dict):
         raise LunetteError(f"{where}: [link] must be a table")
@@ -111,7 +119,13 @@ def parse(data: dict[str, Any], where: str = "scene", folder: Path | None = None
     if late:
         raise LunetteError(f"{where}: {late[0].do} at {late[0].t:g} s is after the end at {duration:g} s")
     return Scene(
-        float(duration), str(board.get("name", "virtual")), model, dict(settings), actions, folder or Path()
+        float(duration),
+        str(board.get("name", "virtual")),
+        model,
+        dict(settings),
+        actions,
+        folder or Path(),
+        host.get("paired", True),
     )
 
 
@@ -165,6 +179,14 @@ def expand(action: Action) -> list[Action]:
         seconds = float(action.values["seconds"])
         button = {"button": action.values["button"]}
         return [Action(action.t, "press", button), Action(action.t + seconds, "release", button)]
+    if action.do == "pair":  # a tap, then a long hold
+        button = {"button": action.values["button"]}
+        second = action.t + TAP_S + BETWEEN_S
+        return [
+            *expand(Action(action.t, "tap", button)),
+            Action(second, "press", button),
+            Action(second + PAIR_S, "release", button),
+        ]
     if action.do not in presses:
         return [action]
     found = []
