@@ -22,10 +22,11 @@ from lunette.listen import Listener
 from lunette.store import Recording
 from lunette.virtual.air import Air, LinkModel
 from lunette.virtual.bleak_backend import VirtualClient, VirtualScanner
-from lunette.virtual.bleak_radio import use_air
+from lunette.virtual.bleak_radio import host_identity, use_air
 from lunette.virtual.chip.chip import Chip
 from lunette.virtual.chip.radio import Radio
 from lunette.virtual.cpython import Environment, micropython_modules, run
+from lunette.virtual.introduce import BONDS, introduce
 
 ADDRESS = "C0:FF:EE:00:00:01"
 TALK, LIGHT = 1, 2  # pins of boards/virtual
@@ -39,11 +40,20 @@ def virtual_board(**changes: Any) -> SimpleNamespace:
 
 class World:
     """`glasses` (the firmware's runtime), `chip`, `radio`, `air`, `listener`, and what a hand does.
+    `paired`: the host was paired with them before. The working directory is their file system.
 
     Times are seconds of the running `VirtualLoop`. `events` is what the listener observed, with times.
     """
 
-    def __init__(self, env: Environment, folder: Path, board: Any = None, model: LinkModel | None = None):
+    def __init__(
+        self,
+        env: Environment,
+        folder: Path,
+        board: Any = None,
+        model: LinkModel | None = None,
+        paired: bool = True,
+    ):
+        self.paired = paired
         self.env = env
         self.folder = folder
         self.board = board or virtual_board()
@@ -63,8 +73,8 @@ class World:
         self.radio.plug(await self.air.device("glasses", ADDRESS))
         self.chip.attach_cpython(importlib.import_module("_port"))
         use_air(self.air)
-        declared = importlib.import_module("glasses.settings").DECLARED
-        declared["security"] = ("open", *declared["security"][1:])
+        if self.paired:
+            Path(BONDS).write_bytes(await introduce(host_identity(), ADDRESS))
         self.glasses = importlib.import_module("glasses.runtime").Glasses(self.board)
         self._tasks.append(asyncio.create_task(self.glasses.main()))
         if listen:

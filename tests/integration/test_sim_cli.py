@@ -44,7 +44,8 @@ def test_it_says_how_to_attach(glasses):
     assert f"mpremote connect socket://127.0.0.1:{info['repl_port']}" in text
     assert f"mpremote connect {info['pty']}" in text
     assert "lunette --virtual listen" in text
-    assert f"LUNETTE_AIR={info['air']} PYTHONPATH={paths.BLEAK_ENV}" in text
+    environment = f"LUNETTE_AIR={info['air']} LUNETTE_KEYS={info['keys']} PYTHONPATH={paths.BLEAK_ENV}"
+    assert environment in text
     assert info["pid"] == glasses.process.pid
     assert info["powered"] is True and info["held"] == [] and info["light"] is False
 

@@ -109,12 +109,12 @@ def backends(virtual: bool) -> Backends:
         return Backends()
     from lunette.virtual import bleak_backend, control
 
-    air = os.environ.get("LUNETTE_AIR")
+    air, keys = os.environ.get("LUNETTE_AIR"), None
     if not air:
         running = control.require()
-        air = running.air
+        air, keys = running.air, running.keys
         os.environ.setdefault("LUNETTE_MTU", str(running.mtu))
-    bleak_backend.use_air(air)
+    bleak_backend.use_air(air, keys)
     return Backends(bleak_backend.VirtualClient, bleak_backend.VirtualScanner)
 
 

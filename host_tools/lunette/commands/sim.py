@@ -44,6 +44,9 @@ def sim(
         Path | None,
         typer.Option(help="File that keeps the glasses' file system; made if missing.", show_default=False),
     ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Glasses as they come: not paired with this computer yet.")
+    ] = False,
     repl_port: Annotated[int, typer.Option(min=0, max=65535, help="For mpremote; 0 chooses.")] = 0,
     air_port: Annotated[int, typer.Option(min=0, max=65535, help="For Bluetooth hosts; 0 chooses.")] = 0,
     interval_ms: Annotated[float, typer.Option(help="Connection interval.")] = 15.0,
@@ -67,7 +70,7 @@ def sim(
     except ValueError as error:
         raise LunetteError(f"link: {error}") from None
     flash = Path(os.path.abspath(flash.expanduser())) if flash is not None else None
-    common.run(_stay(board or "virtual", link, flash, repl_port, air_port))
+    common.run(_stay(board or "virtual", link, flash, not new, repl_port, air_port))
 
 
 # --- a scene ----------------------------------------------------------------------------------
@@ -118,11 +121,14 @@ def attach_lines(running: Running) -> list[str]:
         f"  mpremote connect socket://127.0.0.1:{running.repl_port}",
         f"  mpremote connect {running.pty}",
         "  lunette --virtual listen",
-        f"  LUNETTE_AIR={running.air} PYTHONPATH={shlex.quote(str(environment))} python any_bleak_program.py",
+        f"  LUNETTE_AIR={running.air} LUNETTE_KEYS={shlex.quote(running.keys)} "
+        f"PYTHONPATH={shlex.quote(str(environment))} python any_bleak_program.py",
     ]
 
 
-async def _stay(board: str, link: LinkModel, flash: Path | None, repl_port: int, air_port: int) -> None:
+async def _stay(
+    board: str, link: LinkModel, flash: Path | None, paired: bool, repl_port: int, air_port: int
+) -> None:
     from lunette import display
     from lunette.virtual.desk import Desk
     from lunette.virtual.keys import keys
@@ -145,7 +151,15 @@ async def _stay(board: str, link: LinkModel, flash: Path | None, repl_port: int,
         for line in attach_lines(running):
             view.say(line)
 
-    desk = Desk(board, link=link, flash_image=flash, repl_port=repl_port, air_port=air_port, observe=observe)
+    desk = Desk(
+        board,
+        link=link,
+        flash_image=flash,
+        paired=paired,
+        repl_port=repl_port,
+        air_port=air_port,
+        observe=observe,
+    )
     typist = Typist(desk, lambda text: view.say(text))
     with keys(typist.on_key) as have_keys:
         monitor = display.Monitor(

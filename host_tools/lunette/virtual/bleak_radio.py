@@ -37,15 +37,17 @@ _ATTACH_TIMEOUT_S = 5.0
 _KEYS_IDENTITY = "identity"
 
 _chosen: Air | str | None = None
+_chosen_keys: str | None = None
 
 
-def use_air(air: Air | str | None) -> None:
+def use_air(air: Air | str | None, keys: str | None = None) -> None:
     """Choose the air that Bleak objects of this process use from now on.
 
     An `Air` of this event loop, or "HOST:PORT" of one that is served. None: what LUNETTE_AIR says.
+    `keys`: file for the host's address and bonds, unless LUNETTE_KEYS names one.
     """
-    global _chosen
-    _chosen = air
+    global _chosen, _chosen_keys
+    _chosen, _chosen_keys = air, keys
 
 
 async def until(awaitable: Awaitable[T], gone: asyncio.Future[Any], what: str) -> T:
@@ -75,7 +77,7 @@ def _swallow(task: asyncio.Future[Any]) -> None:
 
 
 class Identity:
-    """Address and bonds of the host: kept in the file LUNETTE_KEYS names, else as long as the process."""
+    """Address and bonds of the host: kept in a file (LUNETTE_KEYS), else as long as the process."""
 
     def __init__(self, path: str | None) -> None:
         self.keystore: KeyStore
@@ -108,8 +110,9 @@ class Identity:
 _identities: dict[str | None, Identity] = {}
 
 
-def _identity() -> Identity:
-    path = os.environ.get("LUNETTE_KEYS") or None
+def host_identity() -> Identity:
+    """The host that Bleak objects of this process are."""
+    path = os.environ.get("LUNETTE_KEYS") or _chosen_keys
     if path not in _identities:
         _identities[path] = Identity(path)
     return _identities[path]
@@ -139,7 +142,7 @@ class Radio:
         self._scanning: bool | None = None  # None: not; else whether actively
         self._scan_lock = asyncio.Lock()
         self._connect_lock = asyncio.Lock()
-        self.identity = _identity()
+        self.identity = host_identity()
         self.mtu = _offered_mtu(target)
         self.device: Device
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -36,7 +36,8 @@ Handler = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Running:
-    """Where running virtual glasses are found. `air` is HOST:PORT, `mtu` what a host should offer."""
+    """Where running virtual glasses are found. `air` is HOST:PORT, `mtu` what a host should offer, `keys`
+    the file with the address and the bonds of this computer's host."""
 
     pid: int
     board: str
@@ -45,6 +46,7 @@ class Running:
     pty: str
     control: str
     mtu: int
+    keys: str
 
 
 def find() -> Running | None:

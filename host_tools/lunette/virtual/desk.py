@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from lunette.errors import LunetteError
+from lunette import paths
 from lunette.virtual import control, scene
 from lunette.virtual.air import Air
+from lunette.virtual.bleak_radio import Identity
 from lunette.virtual.control import ControlServer, Running
+from lunette.virtual.introduce import BONDS, introduce
 from lunette.virtual.link_model import LinkModel
 from lunette.virtual.performer import Performer
-from lunette.virtual.simulator import VirtualGlasses
+from lunette.virtual.simulator import ADDRESS, VirtualGlasses
 
 _HOST_ONLY = ("host_leave", "host_return", "write", "mpremote")
 ACTIONS = tuple(name for name in scene.ACTIONS if name not in _HOST_ONLY)
@@ -25,6 +28,7 @@ ACTIONS = tuple(name for name in scene.ACTIONS if name not in _HOST_ONLY)
 class Desk:
     """``await Desk(...).run(ready)``.
 
+    `paired`: new glasses are paired with this computer's host already; else somebody has to do it.
     `observe(what, detail)` is told what `VirtualGlasses` tells, and "action" (scene.Action) for
     each thing that is done to them.
     """
@@ -35,6 +39,7 @@ class Desk:
         *,
         link: LinkModel | None = None,
         flash_image: Path | None = None,
+        paired: bool = True,
         repl_port: int = 0,
         air_port: int = 0,
         observe: Callable[[str, Any], None] | None = None,
@@ -42,6 +47,7 @@ class Desk:
         self._board = board
         self._link = link or LinkModel()
         self._flash_image = flash_image
+        self._paired = paired
         self._ports = (repl_port, air_port)
         self._observe = observe or (lambda what, detail: None)
         self._stop = asyncio.Event()
@@ -68,8 +74,9 @@ class Desk:
             glasses: VirtualGlasses | None = None
             try:
                 air_port = await self._serve_air(air)
+                keys, files = await self._meet()
                 glasses = VirtualGlasses(
-                    air, self._board, flash_image=self._flash_image, observe=self._observe
+                    air, self._board, files=files, flash_image=self._flash_image, observe=self._observe
                 )
                 self._performer = Performer(glasses)
                 await glasses.prepare()
@@ -83,6 +90,7 @@ class Desk:
                     pty=glasses.supervisor.pty_path,
                     control=await server.start(),
                     mtu=self._link.mtu,
+                    keys=str(keys),
                 )
                 await glasses.power_on()
                 publish(self._running)
@@ -93,6 +101,21 @@ class Desk:
                 if glasses is not None:
                     await glasses.close()
                 await air.close()
+
+    async def _meet(self) -> tuple[Path, dict[str, bytes]]:
+        """(the file for the keys of this computer's host, files for new glasses). The keys stay beside the
+        flash that knows them; glasses without one of their own are new each time, and so is the host."""
+        if self._flash_image is not None:
+            keys = self._flash_image.with_name(self._flash_image.name + ".host-keys")
+            if self._flash_image.exists():
+                return keys, {}
+        else:
+            keys = paths.runtime_dir() / "host-keys.json"
+        keys.unlink(missing_ok=True)
+        if not self._paired:
+            return keys, {}
+        keys.parent.mkdir(parents=True, exist_ok=True)
+        return keys, {BONDS: await introduce(Identity(str(keys)), ADDRESS)}
 
     def stop(self) -> None:
         """Have `run` end in order."""

@@ -53,7 +53,7 @@ class VirtualGlasses:
     """One pair of glasses on an `air`.
 
     `flash_image` keeps their file system; without one it is made in a temporary folder and goes
-    with them. `observe(what, detail)` is told: "power" (bool), "light" (bool), "console" (bytes),
+    with them. `settings` and `files` (name to contents) are put there when it is made. `observe(what, detail)` is told: "power" (bool), "light" (bool), "console" (bytes),
     "reset" (why), "sleep" (ms or None), "wake" (reason).
     """
 
@@ -63,6 +63,7 @@ class VirtualGlasses:
         board: str = "virtual",
         *,
         settings: dict[str, Any] | None = None,
+        files: dict[str, bytes] | None = None,
         flash_image: Path | None = None,
         address: str = ADDRESS,
         observe: Callable[[str, Any], None] | None = None,
@@ -71,6 +72,7 @@ class VirtualGlasses:
         self.air = air
         self.address = address
         self._settings = settings or {}
+        self._files = files or {}
         self._observe = observe or (lambda what, detail: None)
         self._folder: Path | None = None
         if flash_image is None:
@@ -97,7 +99,7 @@ class VirtualGlasses:
         if not self.flash_image.exists():
             self.flash_image.parent.mkdir(parents=True, exist_ok=True)
             flash.create(self.flash_image, self.board.flash_kb)
-            flash.install(self.flash_image, firmware_files(self.board, self._settings))
+            flash.install(self.flash_image, firmware_files(self.board, self._settings) | self._files)
         self.supervisor = Supervisor(
             self.flash_image,
             heap_kb=self.board.heap_kb,

@@ -8,17 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lunette.client import Backends, Disconnected
+from lunette.client import Backends, Disconnected, find
 from lunette.errors import LunetteError
 from lunette.listen import Listener
 from lunette.store import Recording
 from lunette.virtual import bleak_backend
 from lunette.virtual.air import Air
+from lunette.virtual.bleak_radio import host_identity
 from lunette.virtual.history import History
+from lunette.virtual.introduce import BONDS, introduce
 from lunette.virtual.performer import Performer
 from lunette.virtual.report import Console, Latency, recording_entry
 from lunette.virtual.scene import Scene
-from lunette.virtual.simulator import VirtualGlasses
+from lunette.virtual.simulator import ADDRESS, VirtualGlasses
 
 _UP_S = 10.0
 _DRAIN_S = 10.0
@@ -132,7 +134,10 @@ class Stage:
         scene = self.scene
         air = Air(scene.link)
         settings = {"probe_heap": True, **scene.settings}
-        glasses = self.glasses = VirtualGlasses(air, scene.board, settings=settings, observe=self._on_glasses)
+        files = {BONDS: await introduce(host_identity(), ADDRESS)} if scene.paired else {}
+        glasses = self.glasses = VirtualGlasses(
+            air, scene.board, settings=settings, files=files, observe=self._on_glasses
+        )
         bleak_backend.use_air(air)
         backends = Backends(bleak_backend.VirtualClient, bleak_backend.VirtualScanner)
         listener = self.listener = Listener(
@@ -180,7 +185,12 @@ class Stage:
             await air.close()
 
     async def _up(self, listening: asyncio.Task[None]) -> None:
-        """The scene's clock starts when the glasses are up and the host has found them."""
+        """The scene's clock starts when the glasses are up and the host has found them; a stranger has as
+        soon as it hears them."""
+        if not self.scene.paired:
+            backends = Backends(bleak_backend.VirtualClient, bleak_backend.VirtualScanner)
+            if await find(None, _UP_S, backends) is not None:
+                return
         waiting = asyncio.ensure_future(self._connected.wait())
         done, _ = await asyncio.wait({waiting, listening}, timeout=_UP_S, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
