@@ -22,6 +22,11 @@ def static_address(text: str) -> Address:
     return address
 
 
+def own_irk(address: Address) -> bytes:
+    """The identity resolving key of the host with `address`: always the same, so that it need not be kept."""
+    return hashlib.sha256(b"lunette irk " + bytes(address)).digest()[:16]
+
+
 class StaticDevice(Device):
     """Keeps peers apart by their addresses, which never change here.
 
@@ -38,7 +43,7 @@ def new_device(name: str, address: Address, host: Host, keystore: KeyStore | Non
     config = DeviceConfiguration(
         name=name,
         address=address,
-        irk=hashlib.sha256(b"lunette irk " + bytes(address)).digest()[:16],
+        irk=own_irk(address),
         # Otherwise Bumble hands out the controller's public address if that has one, and the peer files
         # the bond under an address at which this device never shows up again.
         identity_address_type=Address.RANDOM_DEVICE_ADDRESS,

@@ -83,14 +83,15 @@ BLE_INDICATE = 88  # as BLE_NOTIFY
 BLE_DISCONNECT = 89  # a = connection -> 0/1
 BLE_PAIR = 90  # a = connection
 BLE_MTU = 91  # a = connection: exchange the MTU
-BLE_SECRET = 92  # a = found 0/1, data = value: answer to a _IRQ_GET_SECRET
-BLE_PASSKEY = 93  # a = connection, b = action, c = passkey
+BLE_ANSWER = 92  # a = question, b = 1: data is a secret; else b = 0, c = number: what the handler returned
+BLE_IRK = 93  # a = 0: data = our IRK, none: the stack's own; a = 1 -> 16 random bytes for one
+BLE_PEER = 94  # data = a peer's secret, for its IRK -> 1, or 0 if it is not one
 
 # Interrupt sources: e0 of an interrupt.
 SRC_PIN = 1  # e1 = pin, e2 = trigger that matched
 SRC_I2S = 2  # e1 = id, e2 = token of the transfer that completed
 SRC_TIMER = 3  # e1 = id
-SRC_BLE = 4  # e1 = event, e2, e3 = its numbers, payload = the rest (see bluetooth.py)
+SRC_BLE = 4  # e1 = event, e2, e3 = its numbers, payload = the rest (see chip/questions.py, bluetooth.py)
 SRC_COUNT = 5
 
 # How an answer says that the chip refused: index of the exception class.

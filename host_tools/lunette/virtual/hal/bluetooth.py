@@ -6,12 +6,25 @@ silently and a second write replaces the first unless append is on; `gatts_notif
 or not the host subscribed, cuts to MTU-3 silently, raises OSError(12) when the stack is out of
 buffers and OSError(128) when there is no such connection; advertising data is 31 bytes; at most 8
 services; registering replaces all services; nothing works before `active(True)`.
-Not modelled: the central role, L2CAP channels, `_IRQ_GATTS_READ_REQUEST` (reads are always
-allowed), pairing, the identity of the data tuple (the chip reuses one object).
+Pairing and bonds: the handler is asked for secrets and asked to keep them (events 29 and 30) in NimBLE's
+order, and what it returns counts, as it does for reads (event 4). `active(True)` asks for the identity
+key and the bonds, so `irq` comes before it. Deleting is repeated until the handler says that there was
+nothing to delete; one that never says so hangs the stack. A host that pairs again has its old bond
+deleted first, and is never refused; MicroPython does not limit the number of bonds. Own keys
+(type 1) are counted by an address of zeros, not by None. A secret of another size than this stack's
+is none. Event 28 also comes when a procedure failed; a host whose key is not found causes none.
+Refused accesses are not told; whether there is a bond is asked, to choose between 0x05 and 0x0f. Values
+that are sent from the database (`send_update`, `gatts_notify` without data) are first read with connection
+0xFFFF. Descriptors have no security; subscriptions are not kept. Four connections; advertising that
+would take a fifth raises OSError(12).
+Not modelled: the central role, L2CAP channels, passkeys (`io` is 3: NotImplementedError), private
+addresses, hosts with private addresses, signed writes, authorisation, the identity of the data tuple (the chip
+reuses one object), and the rest of Python waiting while NimBLE's task waits for the handler.
 """
 
 import json
 import struct
+import sys
 
 import _ops
 import _port
@@ -32,6 +45,25 @@ FLAG_WRITE_AUTHENTICATED = 0x2000
 FLAG_WRITE_AUTHORIZED = 0x4000
 
 _ADVERTISE_MAX = 31
+
+_READ_REQUEST = 4
+_GET_SECRET = 29
+_SET_SECRET = 30
+_PEER_SEC = 2
+_OUR_IRK = 10
+_NO_CONNECTION = 0xFFFF
+_ETIMEDOUT = 116
+_BLE_HS_EAPP = 9
+_MAX_PEERS = 100  # NimBLE has no limit
+
+
+def _is_buffer(value):
+    return isinstance(value, (bytes, bytearray, memoryview))
+
+
+def _shown(data):
+    """What a handler is given is a view of the stack's own memory."""
+    return memoryview(bytearray(data))
 
 
 class UUID:
@@ -96,7 +128,41 @@ class BLE:
     def active(self, state=None):
         if state is None:
             return bool(_port.call(_ops.BLE_ACTIVE, -1))
-        return bool(_port.call(_ops.BLE_ACTIVE, 1 if state else 0))
+        was = _port.call(_ops.BLE_ACTIVE, -1)
+        now = bool(_port.call(_ops.BLE_ACTIVE, 1 if state else 0))
+        if now and not was:
+            self._load_secrets()
+        return now
+
+    def _load_secrets(self):
+        """As the stack starts: our identity key, then the bonds, for the identity keys of peers."""
+        irk = self._call(_GET_SECRET, (_OUR_IRK, 0, _shown(b"irk")))
+        if _is_buffer(irk) and len(irk) == 16:
+            _port.call(_ops.BLE_IRK, data=irk)
+        else:
+            irk = _port.call_bytes(_ops.BLE_IRK, 1)
+            if self._call(_SET_SECRET, (_OUR_IRK, _shown(b"irk"), _shown(irk))):
+                _port.call(_ops.BLE_IRK, data=irk)
+            else:
+                _port.call(_ops.BLE_IRK)
+        for i in range(_MAX_PEERS):
+            secret = self._call(_GET_SECRET, (_PEER_SEC, i, None))
+            if not _is_buffer(secret) or not _port.call(_ops.BLE_PEER, data=secret):
+                return
+        # There is always another one: on the chip the start is given up after two seconds.
+        _port.call(_ops.BLE_ACTIVE, 0)
+        raise OSError(_ETIMEDOUT)
+
+    def _call(self, event, data):
+        """The handler's return value; None without one, or if it raises, which removes it."""
+        if self._handler is None:
+            return None
+        try:
+            return self._handler(event, data)
+        except Exception as error:
+            self._handler = None
+            sys.print_exception(error)
+            return None
 
     def irq(self, handler):
         """``handler(event, data)``. An exception in it removes it until the next `irq`."""
@@ -180,15 +246,57 @@ class BLE:
         _port.call(_ops.BLE_SET_BUFFER, value_handle, len, 1 if append else 0)
 
     def gatts_notify(self, conn_handle, value_handle, data=None):
+        if data is None:
+            self._may_read(value_handle)
         _port.call(_ops.BLE_NOTIFY, conn_handle, value_handle, 1 if data is None else 0, 0, data)
 
     def gatts_indicate(self, conn_handle, value_handle, data=None):
+        if data is None:
+            self._may_read(value_handle)
         _port.call(_ops.BLE_INDICATE, conn_handle, value_handle, 1 if data is None else 0, 0, data)
 
     def gattc_exchange_mtu(self, conn_handle):
         _port.call(_ops.BLE_MTU, conn_handle)
 
+    def _on_question(self, event, e2, e3, data):
+        """The stack waits for what the handler returns. The data begin with the question's number."""
+        number = data[0] | data[1] << 8
+        if event == _READ_REQUEST:
+            shown = (e2, e3)
+        elif event == _GET_SECRET:  # type, index, key
+            shown = (e2, e3, data[2:] if len(data) > 2 else None)
+        else:  # type, key, value
+            end = 2 + e3
+            shown = (e2, data[2:end], data[end + 1 :] if data[end] else None)
+        result = None
+        try:
+            if self._handler is not None:
+                result = self._handler(event, shown)
+        except BaseException:
+            self._handler = None
+            raise
+        finally:
+            if event == _GET_SECRET:
+                if _is_buffer(result):
+                    _port.call(_ops.BLE_ANSWER, number, 1, data=result)
+                else:
+                    _port.call(_ops.BLE_ANSWER, number)
+            elif event == _SET_SECRET:
+                _port.call(_ops.BLE_ANSWER, number, 0, 1 if result else 0)
+            else:
+                # None, and whatever else is not a number, allows it; True is ATT error 1.
+                _port.call(_ops.BLE_ANSWER, number, 0, int(result) if isinstance(result, int) else 0)
+
+    def _may_read(self, value_handle):
+        """Before a value of the database is sent the stack reads it, as on behalf of nobody."""
+        result = self._call(_READ_REQUEST, (_NO_CONNECTION, value_handle))
+        if isinstance(result, int) and result:
+            raise OSError(-_BLE_HS_EAPP)
+
     def _on_event(self, event, e2, e3, data):
+        if event in (_READ_REQUEST, _GET_SECRET, _SET_SECRET):
+            self._on_question(event, e2, e3, data)
+            return
         handler = self._handler
         if handler is None:
             return
@@ -198,7 +306,7 @@ class BLE:
             shown = (e2, e3)
             if data is not None:
                 self._written = (e3, data)
-        elif event in (4, 21):  # read; MTU exchanged: handle, number
+        elif event == 21:  # MTU exchanged: handle, number
             shown = (e2, e3)
         elif event == 20:  # indicate done: connection, handle, status
             shown = (e2, e3, data[0])
