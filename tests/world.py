@@ -27,6 +27,7 @@ from lunette.virtual.chip.chip import Chip
 from lunette.virtual.chip.radio import Radio
 from lunette.virtual.cpython import Environment, micropython_modules, run
 from lunette.virtual.introduce import BONDS, introduce
+from lunette.virtual.static_device import static_address
 
 ADDRESS = "C0:FF:EE:00:00:01"
 TALK, LIGHT = 1, 2  # pins of boards/virtual
@@ -70,16 +71,34 @@ class World:
         """Power on; returns with the host connected if it is to listen."""
         self.chip.pins.watch(lambda pin, level, t: self.light.append((t, level)) if pin == LIGHT else None)
         self.chip.analog.volts[8] = 1.95
-        self.radio.plug(await self.air.device("glasses", ADDRESS))
         self.chip.attach_cpython(importlib.import_module("_port"))
         use_air(self.air)
+        await host_identity().keystore.delete(str(static_address(ADDRESS)))
         if self.paired:
             Path(BONDS).write_bytes(await introduce(host_identity(), ADDRESS))
-        self.glasses = importlib.import_module("glasses.runtime").Glasses(self.board)
-        self._tasks.append(asyncio.create_task(self.glasses.main()))
+        await self._power_on()
         if listen:
             self.listen()
             await self.until(lambda: self.glasses.link.streaming, "the host connects")
+
+    async def _power_on(self) -> None:
+        self._antenna = await self.air.device("glasses", ADDRESS)
+        self.radio.plug(self._antenna)
+        self.glasses = importlib.import_module("glasses.runtime").Glasses(self.board)
+        self._running = asyncio.create_task(self.glasses.main())
+        self._tasks.append(self._running)
+
+    async def restart(self) -> None:
+        """Take the power away, at this instant, and give it back: files stay, memory does not."""
+        self._running.cancel()
+
+        for task in self.glasses._tasks.values():
+            task.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        await self.radio.unplug()
+        self.air.remove(self._antenna)
+        self.chip.reset("power_on")
+        await self._power_on()
 
     def listen(self, folder: str = "host") -> Listener:
         """Start the host program of `lunette listen`."""

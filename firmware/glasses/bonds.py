@@ -11,7 +11,7 @@ import json
 import os
 
 PATH = "bonds.json"
-# What the stack has room for (BLE_STORE_MAX_BONDS); at the next one it has the oldest removed.
+# Phones and computers of one wearer. (NimBLE itself has room for as many in its own store.)
 MAX_HOSTS = 3
 
 # Types of secrets, of NimBLE and of MicroPython's binding.

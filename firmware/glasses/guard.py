@@ -8,9 +8,9 @@ its link is encrypted with a key that
 
 The stack itself refuses nobody. It pairs with whoever asks, at any time; it has a known host's keys
 deleted when somebody under that host's address pairs anew; and it has the oldest host's deleted when
-the store is full. All of that a stranger can cause. So outside the window new keys are refused, the
-peer that brought them is sent away, and "deleted" keys are only hidden from the look-ups that
-pairing makes: who really has them can go on using them.
+the store is full. All of that a stranger can cause. So outside the window a peer that begins to pair is
+sent away, its keys are refused should it get that far, and "deleted" keys are only hidden from the
+look-ups that pairing makes: who really has them can go on using them.
 """
 
 import time
@@ -49,9 +49,10 @@ class Guard:
         self.peers = {}  # type: dict[int, Peer]
         self._watchers = []
         self._open_until = None  # ticks_ms
-        self._hidden = []  # keys of hosts that the stack wanted deleted
+        self._hidden = []  # (type, key of the host) of what the stack wanted deleted
         self._staged = {}  # type: dict[bytes, dict[int, bytes]]
         self._refused = False  # a key was just refused: the next event of encryption tells whose
+        self._counted = False  # the stack has just counted bonds: a pairing begins
         self._sent_away = []  # connections that are over, whatever their deadline
         self.refused_pairings = 0
         self.strangers = 0  # sent away
@@ -94,6 +95,7 @@ class Guard:
         """A peer of that address type and address (6 bytes, highest first)."""
         key = bytes([kind]) + bytes([address[i] for i in range(5, -1, -1)])
         wait = self.window_ms() + _GRACE_MS if self.window_open else STRANGER_MS
+        self._counted = False
         peer = Peer(conn, key, time.ticks_add(time.ticks_ms(), wait))
         self.peers[conn] = peer
         if not self.paired:
@@ -192,10 +194,25 @@ class Guard:
         if kind != THEIRS:
             return None
         if key is None:
-            shown = [host for host in bonds.hosts if host.key not in self._hidden]
+            self._counted = True
+            shown = [host for host in bonds.hosts if (THEIRS, host.key) not in self._hidden]
             return shown[index].theirs if index < len(shown) else None
+        if self._counted:
+            self._counted = False
+            self._pairing_begins(key)
         host = bonds.find(key)
-        return host.theirs if host is not None and key not in self._hidden else None
+        return host.theirs if host is not None and (THEIRS, key) not in self._hidden else None
+
+    def _pairing_begins(self, key):
+        # Outside the window it is ended here: a host that got as far as exchanging keys would believe
+        # that it is paired now, and meet us with keys that we have not.
+        if self.window_open or not self.paired:
+            return
+        for peer in self.peers.values():
+            if peer.key == key and not self._leaves(peer):
+                self.refused_pairings += 1
+                self.send_away(peer)
+        self._changed()
 
     def take_secret(self, kind, key, value):
         """A secret that the stack wants kept (False: refused), or with None deleted."""
@@ -205,10 +222,10 @@ class Guard:
         if kind not in (OURS, THEIRS):
             return False
         if value is None:
-            if self.bonds.find(key) is None:
+            # The stack deletes until it is told that there is nothing (more) of that.
+            if self.bonds.find(key) is None or (kind, key) in self._hidden:
                 return False
-            if key not in self._hidden:
-                self._hidden.append(key)
+            self._hidden.append((kind, key))
             return True
         if not self.window_open:
             self._refused = True
@@ -230,7 +247,8 @@ class Guard:
             if len(self._staged[key]) == 2:
                 made = key
         if refused:
-            self.refused_pairings += 1
+            if not self._leaves(peer):
+                self.refused_pairings += 1
             self.send_away(peer)
         elif not encrypted or not bonded or key_size < KEY_BYTES or self._leaves(peer):
             peer.trusted = False

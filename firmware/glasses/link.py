@@ -31,6 +31,7 @@ _FLAG_READ_ENCRYPTED = 0x0200
 _FLAG_WRITE_ENCRYPTED = 0x1000
 _ALLOWED = 0
 _NOT_AUTHORIZED = 0x08
+_THE_STACK = 0xFFFF
 _NO_INPUT_OUTPUT = 3
 _PRIVATE_ADDRESS = 2
 
@@ -218,7 +219,8 @@ class Link:
                 else:
                     self._inbox.append((self.connects, data[1], value))
         elif event == _READ:
-            if guard.trusted(data[0]) or data[1] in self._public:
+            # The stack itself reads what it sends to subscribers; see `Service.update`.
+            if data[0] == _THE_STACK or guard.trusted(data[0]) or data[1] in self._public:
                 return _ALLOWED
             return _NOT_AUTHORIZED
         elif event == _GET_SECRET:
@@ -231,6 +233,8 @@ class Link:
             peer = guard.connected(data[0], data[1], data[2])
             if peer.trusted:
                 self._begin(peer)
+            elif self._host is not None and not guard.window_open:
+                guard.send_away(peer)  # it slipped in before advertising ended
         elif event == _ENCRYPTION:
             if guard.encrypted(data[0], data[1], data[3], data[4]):
                 self._begin(guard.peers[data[0]])

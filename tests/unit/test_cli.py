@@ -350,7 +350,7 @@ def test_status_for_a_person():
 
 
 def running(path: str, pid: int | None = None) -> control.Running:
-    return control.Running(pid or os.getpid(), "virtual", "127.0.0.1:1", 2, "/dev/pts/9", path, 247)
+    return control.Running(pid or os.getpid(), "virtual", "127.0.0.1:1", 2, "/dev/pts/9", path, 247, "")
 
 
 async def refuse(do: str, values: dict[str, Any]) -> Any:
@@ -393,7 +393,7 @@ def test_a_killed_simulator_leaves_its_place_free(runtime):
     code = (
         "import os, sys\nfrom lunette.virtual import control\n"
         "with control.claim() as publish:\n"
-        "    publish(control.Running(os.getpid(), 'virtual', 'h:1', 2, 'p', 'c', 247))\n"
+        "    publish(control.Running(os.getpid(), 'virtual', 'h:1', 2, 'p', 'c', 247, ''))\n"
         "    print('up', flush=True)\n    sys.stdin.read()\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

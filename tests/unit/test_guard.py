@@ -14,7 +14,6 @@ from lunette import paths
 from lunette.virtual.cpython import Environment, micropython_modules
 
 OURS, THEIRS = 1, 2
-MAX_BONDS = 3
 
 
 @pytest.fixture
@@ -60,23 +59,25 @@ class Stack:
     def pair(self, conn: int, secret: bytes, bonding: bool = True, size: int = 16) -> None:
         """The central asks to pair: as far as the stack is concerned it always may."""
         peer = key(self.conns[conn])
+        self._count()
         for _ in range(100):
             if self.guard.secret(THEIRS, 0, peer) is None:
                 break
             self._delete(peer)
         else:
             raise AssertionError("the stack hangs: a secret that was deleted is still there")
-        if bonding and self._count() >= MAX_BONDS:
-            self._delete(self.guard.secret(THEIRS, 0, None)[:7])
-            assert self._count() < MAX_BONDS
         if bonding:
             self.guard.take_secret(OURS, peer, secret)
             self.guard.take_secret(THEIRS, peer, peer + secret)
         self.guard.encrypted(conn, True, bonding, size)
 
     def _delete(self, peer: bytes) -> None:
-        self.guard.take_secret(OURS, peer, None)
-        self.guard.take_secret(THEIRS, peer, None)
+        for kind in (OURS, THEIRS):  # until there is nothing left, says ble_store_util_delete_all
+            for _ in range(100):
+                if not self.guard.take_secret(kind, peer, None):
+                    break
+            else:
+                raise AssertionError("the stack hangs: what is not there can be deleted")
 
     def _count(self) -> int:
         count = 0
@@ -111,6 +112,22 @@ def test_a_host_pairs_in_the_window_and_is_known_ever_after(env: Environment) ->
     conn = stack.connect("phone")
     assert not guard.trusted(conn)
     assert stack.encrypt(conn, b"s") and guard.trusted(conn)
+
+
+def test_a_pairing_outside_the_window_is_ended_before_it_has_keys(env: Environment) -> None:
+    guard, stack = new_guard("a")
+    conn, other = stack.connect("thief"), stack.connect("a")
+    stack._count()
+    assert guard.unwanted() == []
+    guard.secret(THEIRS, 0, key("thief"))
+    assert guard.unwanted() == [conn]
+    # The stack also looks there when it refuses an access, and nobody is paired by that.
+    guard.secret(THEIRS, 0, key("a"))
+    assert guard.unwanted() == [conn] and other in guard.peers
+    guard.open_window()
+    stack._count()
+    guard.secret(THEIRS, 0, key("a"))
+    assert guard.unwanted() == [conn]
 
 
 def test_nobody_pairs_outside_the_window(env: Environment) -> None:

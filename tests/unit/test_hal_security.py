@@ -121,10 +121,10 @@ class Scene:
         await asyncio.sleep(1)
 
     def host(self) -> str:
-        return str(bleak_radio._identity().address)
+        return str(bleak_radio.host_identity().address)
 
     def host_key(self) -> bytes:
-        return b"\1" + bytes(bleak_radio._identity().address)
+        return b"\1" + bytes(bleak_radio.host_identity().address)
 
     def another_host(self) -> None:
         """From here on the host is somebody else's."""
@@ -205,7 +205,7 @@ async def test_a_program_that_keeps_nothing_has_the_stacks_own_key(here: Scene) 
 
 @scene
 async def test_bonds_are_looked_through_up_to_the_first_that_is_none(here: Scene) -> None:
-    bond = await make_bond(bleak_radio._identity(), ADDRESS, bytes(range(16)))
+    bond = await make_bond(bleak_radio.host_identity(), ADDRESS, bytes(range(16)))
     program = await here.program(bond, start=False)
     program.ble.active(True)
     assert [a[1:4] for a in program.asked] == [(IRK, 0, b"irk"), (PEER, 0, None), (PEER, 1, None)]
@@ -218,7 +218,7 @@ async def test_bonds_are_looked_through_up_to_the_first_that_is_none(here: Scene
 
 @scene
 async def test_a_program_with_endless_bonds_cannot_be_switched_on(here: Scene) -> None:
-    bond = await make_bond(bleak_radio._identity(), ADDRESS, bytes(16))
+    bond = await make_bond(bleak_radio.host_identity(), ADDRESS, bytes(16))
     program = await here.program(bond, start=False)
     program.override = lambda event, data: bond[2][2] if data[:1] == (PEER,) else NotImplemented
     with pytest.raises(OSError) as caught:
@@ -240,7 +240,7 @@ async def test_pairing_asks_and_tells_in_the_stacks_order(here: Scene) -> None:
     ]
     connection = program.connection
     assert [k for k in kinds if k[0] in (GET, SET, ENCRYPTION, CONNECT)] == [
-        (CONNECT, connection, 1, bytes(reversed(bytes(bleak_radio._identity().address)))),
+        (CONNECT, connection, 1, bytes(reversed(bytes(bleak_radio.host_identity().address)))),
         (GET, PEER, 0, None),  # is there room for one more?
         (GET, OUR, 0, bytes(7)),
         (GET, PEER, 0, key),  # is there one already?
@@ -301,7 +301,7 @@ def test_either_way_of_pairing_makes_a_bond(le_secure: bool) -> None:
         program.advertise()
         if not le_secure:
             # Bumble as a central looks for legacy keys; Bleak's host does not care which they are.
-            keys = await bleak_radio._identity().keystore.get(ADDRESS)
+            keys = await bleak_radio.host_identity().keystore.get(ADDRESS)
             assert keys is not None and keys.ltk is None
         client = await here.client()
         assert program.told(ENCRYPTION)[-1][2:] == (1, 0, 1, 16)
@@ -315,7 +315,7 @@ async def test_a_host_that_forgot_pairs_again_and_its_old_bond_goes_first(here: 
     program = await here.program()
     client = await here.client(pair=True)
     await client.disconnect()
-    bleak_radio._identity().keystore = MemoryKeyStore()
+    bleak_radio.host_identity().keystore = MemoryKeyStore()
     old = dict(program.secrets)
     await here.settle()
     program.advertise()
@@ -335,7 +335,7 @@ async def test_a_host_that_forgot_pairs_again_and_its_old_bond_goes_first(here: 
 async def test_a_program_that_refuses_to_forget_hangs_the_stack(here: Scene) -> None:
     program = await here.program()
     await (await here.client(pair=True)).disconnect()
-    bleak_radio._identity().keystore = MemoryKeyStore()
+    bleak_radio.host_identity().keystore = MemoryKeyStore()
     await here.settle()
     program.advertise()
     program.override = lambda event, data: False if event == SET else NotImplemented
@@ -350,7 +350,7 @@ async def test_a_program_that_refuses_to_forget_hangs_the_stack(here: Scene) -> 
 async def test_a_program_that_always_says_deleted_hangs_the_stack(here: Scene) -> None:
     program = await here.program()
     await (await here.client(pair=True)).disconnect()
-    bleak_radio._identity().keystore = MemoryKeyStore()
+    bleak_radio.host_identity().keystore = MemoryKeyStore()
     await here.settle()
     program.advertise()
     program.override = lambda event, data: True if event == SET else NotImplemented
@@ -423,7 +423,7 @@ async def test_a_wrong_key_ends_the_connection(here: Scene) -> None:
     program = await here.program()
     await (await here.client(pair=True)).disconnect()
     await here.settle()
-    keystore = bleak_radio._identity().keystore
+    keystore = bleak_radio.host_identity().keystore
     wrong = PairingKeys(address_type=hci.Address.RANDOM_DEVICE_ADDRESS, ltk=PairingKeys.Key(value=bytes(16)))
     await keystore.update(ADDRESS, wrong)
     program.asked.clear()
@@ -483,7 +483,7 @@ async def test_glasses_that_leave_in_the_middle_of_pairing(here: Scene) -> None:
 @scene
 async def test_a_made_bond_is_as_good_as_one_from_pairing(here: Scene) -> None:
     irk = bytes(range(16))
-    program = await here.program(await make_bond(bleak_radio._identity(), ADDRESS, irk))
+    program = await here.program(await make_bond(bleak_radio.host_identity(), ADDRESS, irk))
     client = await here.client()
     assert here.radio.security.irk == irk
     assert program.told(ENCRYPTION) == [(ENCRYPTION, program.connection, 1, 0, 1, 16)]
@@ -520,7 +520,7 @@ async def test_a_bonded_host_is_told_that_encryption_is_missing(here: Scene) -> 
     program = await here.program()
     await (await here.client(pair=True)).disconnect()
     await here.settle()
-    bleak_radio._identity().keystore = MemoryKeyStore()
+    bleak_radio.host_identity().keystore = MemoryKeyStore()
     program.advertise()
     client = await here.client()
     raw = client._backend._connection.gatt_client  # type: ignore[attr-defined]
@@ -650,7 +650,7 @@ async def test_a_handler_that_raised_answers_nothing_any_more(here: Scene) -> No
     assert here.chip.errors and here.radio.questions.unanswered == 0
     await here.settle()
     program.advertise()
-    bleak_radio._identity().keystore = MemoryKeyStore()
+    bleak_radio.host_identity().keystore = MemoryKeyStore()
     client = await here.client()
     assert await client.read_gatt_char(PLAIN) == b"", "reads are allowed"
     await client.disconnect()

@@ -96,7 +96,7 @@ def run_omi(
 ) -> None:
     """`run_world` with glasses whose setting `omi` is on."""
     model = values.pop("model", None)
-    (folder / "settings.json").write_text(json.dumps({"omi": True, **values}))
+    (folder / "settings.json").write_text(json.dumps({"omi": True, "security": "open", **values}))
 
     # Patched under its name in `world`, whose own ptr16 refuses to store what is negative.
     with mock.patch.dict("world._POINTERS", ptr16=Words):

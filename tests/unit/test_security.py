@@ -17,7 +17,7 @@ from bumble.device import Connection, Peer
 from bumble.hci import Address
 from bumble.pairing import PairingConfig
 from test_voice import speech
-from world import ADDRESS, LIGHT, World, run_world
+from world import ADDRESS, World, run_world
 
 from lunette.protocol import wire
 from lunette.virtual.bleak_radio import host_identity
@@ -54,18 +54,14 @@ class Stranger:
         client.on_att_handle_value_notification = on_notification  # type: ignore[method-assign]
         peer = Peer(self.connection)
         await peer.discover_services()
-        self.found: dict[str, Any] = {}
+        self.found: list[Any] = []
         for service in peer.services:
-            for characteristic in await service.discover_characteristics():
-                self.found[str(characteristic.uuid).upper()[-4:]] = characteristic
-                self.found[str(characteristic.uuid).upper()[:8]] = characteristic
+            self.found += await service.discover_characteristics()
         return self
 
     def characteristic(self, uuid: str) -> Any:
-        for name, characteristic in self.found.items():
-            if uuid.upper().startswith(name) or name.startswith(uuid.upper()):
-                return characteristic
-        raise AssertionError(f"no {uuid} in {sorted(self.found)}")
+        (found,) = [found for found in self.found if found.uuid == core.UUID(uuid)]
+        return found
 
     async def do(self, what: str) -> None:
         """One attempt; that it is refused, or that the link ends meanwhile, is as it should be."""
@@ -185,6 +181,7 @@ async def _gesture(world: World, seconds: float = 3.2) -> None:
     await world.tap()
     await asyncio.sleep(0.12)
     await world.talk(seconds)
+    await asyncio.sleep(0.05)
 
 
 def _blinks(world: World, since: float) -> int:
@@ -316,12 +313,10 @@ def test_the_advert_says_when_hosts_may_pair(folder: Path) -> None:
         from glasses import advert
 
         assert advert.compose("x", wire.SERVICE)[0][:3] == b"\x02\x01\x06"
-        assert world.radio.advertising_data[:3] == b"\x02\x01\x06"
+        await asyncio.sleep(0.1)
+        assert world.radio._adv_data[:3] == b"\x02\x01\x06"
         await _gesture(world)
         await asyncio.sleep(0.5)
-        assert world.radio.advertising_data[:3] == b"\x02\x01\x05"
+        assert world.radio._adv_data[:3] == b"\x02\x01\x05"
 
     run_world(folder, test, listen=False)
-
-
-assert LIGHT  # the pin that `World.light` watches

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lunette.errors import LunetteError
 from lunette import paths
+from lunette.errors import LunetteError
 from lunette.virtual import control, scene
 from lunette.virtual.air import Air
 from lunette.virtual.bleak_radio import Identity

@@ -53,7 +53,8 @@ class VirtualGlasses:
     """One pair of glasses on an `air`.
 
     `flash_image` keeps their file system; without one it is made in a temporary folder and goes
-    with them. `settings` and `files` (name to contents) are put there when it is made. `observe(what, detail)` is told: "power" (bool), "light" (bool), "console" (bytes),
+    with them. `settings` and `files` (name to contents) are put there when it is made.
+    `observe(what, detail)` is told: "power" (bool), "light" (bool), "console" (bytes),
     "reset" (why), "sleep" (ms or None), "wake" (reason).
     """
 
