@@ -105,6 +105,7 @@ class Scene:
         self.air = Air()
         self.chip = Chip()
         self.radio = Radio(self.chip.bus)
+        self.device: Any = None
 
     async def program(self, *args: Any, start: bool = True, **config: Any) -> Program:
         program = Program(*args)
@@ -138,7 +139,8 @@ def scene(test: Test) -> Callable[[], None]:
     def runner() -> None:
         async def main() -> None:
             here = Scene()
-            here.radio.plug(await here.air.device("glasses", ADDRESS))
+            here.device = await here.air.device("glasses", ADDRESS)
+            here.radio.plug(here.device)
             here.chip.attach_cpython(importlib.import_module("_port"))
             use_air(here.air)
             try:
@@ -457,24 +459,69 @@ async def test_the_program_asks_for_security(here: Scene) -> None:
     assert caught.value.args == (128,)
 
 
-@scene
-async def test_glasses_that_leave_in_the_middle_of_pairing(here: Scene) -> None:
-    program = await here.program()
+@pytest.mark.parametrize("how", ["disconnect", "lose power"])
+@pytest.mark.parametrize("when", ["room", "repeat", "store"])
+@pytest.mark.parametrize("what", ["pair", "connect", "read"])
+def test_glasses_that_leave_in_the_middle_of_pairing(what: str, when: str, how: str) -> None:
+    moment = {"room": (GET, PEER, 0, None), "repeat": (GET, PEER, 0), "store": (SET, OUR)}[when]
 
-    def leave(event: int, data: tuple[Any, ...]) -> Any:
-        if event == GET:
-            program.ble.gap_disconnect(program.connection)
-        return NotImplemented
+    @scene
+    async def test(here: Scene) -> None:
+        program = await here.program()
+        assert here.device is not None
 
-    program.override = leave
-    client = await here.client()
-    with pytest.raises(BleakError):
-        await asyncio.wait_for(client.pair(), 20)
-    await here.settle()
-    assert not client.is_connected
-    assert [a[0] for a in program.asked][-2:] == [ENCRYPTION, DISCONNECT]
-    assert program.told(ENCRYPTION)[-1][2:] == (0, 0, 0, 0)
-    assert program.bonds == set()
+        def leave(event: int, data: tuple[Any, ...]) -> Any:
+            asked_for_room = (GET, OUR, 0, bytes(7)) in program.told(GET)
+            if (event, *data)[: len(moment)] == moment and (when != "repeat" or asked_for_room):
+                program.override = None
+                if how == "disconnect":
+                    program.ble.gap_disconnect(program.connection)
+                else:
+                    here.air.remove(here.device)
+            return NotImplemented
+
+        client = BleakClient(ADDRESS, backend=VirtualClient, pair=what == "connect")
+        if what == "connect":
+            program.override = leave
+            action = client.connect()
+        else:
+            await client.connect()
+            program.override = leave
+            action = client.pair() if what == "pair" else client.read_gatt_char(ENCRYPTED)
+        # What pairing had done before the end may stand; the end itself is an error and no hang.
+        try:
+            await asyncio.wait_for(action, 29)
+        except BleakError:
+            pass
+        else:
+            assert when == "store" and what == "pair", "the host had nothing more to wait for"
+        await asyncio.sleep(25)
+        assert not client.is_connected
+        if how == "disconnect":
+            assert [a[0] for a in program.asked][-2:] == [ENCRYPTION, DISCONNECT]
+
+    test()
+
+
+@pytest.mark.parametrize("how", ["disconnect", "lose power"])
+def test_glasses_that_leave_while_a_bonded_host_connects(how: str) -> None:
+    @scene
+    async def test(here: Scene) -> None:
+        program = await here.program(await make_bond(bleak_radio._identity(), ADDRESS, bytes(16)))
+
+        def leave(event: int, data: tuple[Any, ...]) -> Any:
+            if event == GET:
+                if how == "disconnect":
+                    program.ble.gap_disconnect(program.connection)
+                else:
+                    here.air.remove(here.device)
+            return NotImplemented
+
+        program.override = leave
+        with pytest.raises(BleakError):
+            await asyncio.wait_for(here.client(), 29)
+
+    test()
 
 
 # A bond without pairing

@@ -18,7 +18,7 @@ that are sent from the database (`send_update`, `gatts_notify` without data) are
 0xFFFF. Descriptors have no security; subscriptions are not kept. Four connections; advertising that
 would take a fifth raises OSError(12).
 Not modelled: the central role, L2CAP channels, passkeys (`io` is 3: NotImplementedError), private
-addresses, hosts with private addresses, signed writes, authorisation, the identity of the data tuple (the chip
+addresses, hosts that have one, signed writes, authorisation, the identity of the data tuple (the chip
 reuses one object), and the rest of Python waiting while NimBLE's task waits for the handler.
 """
 
