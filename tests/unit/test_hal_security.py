@@ -105,6 +105,7 @@ class Scene:
         self.air = Air()
         self.chip = Chip()
         self.radio = Radio(self.chip.bus)
+        self.device: Any = None
 
     async def program(self, *args: Any, start: bool = True, **config: Any) -> Program:
         program = Program(*args)
@@ -138,7 +139,8 @@ def scene(test: Test) -> Callable[[], None]:
     def runner() -> None:
         async def main() -> None:
             here = Scene()
-            here.radio.plug(await here.air.device("glasses", ADDRESS))
+            here.device = await here.air.device("glasses", ADDRESS)
+            here.radio.plug(here.device)
             here.chip.attach_cpython(importlib.import_module("_port"))
             use_air(here.air)
             try:
@@ -458,23 +460,83 @@ async def test_the_program_asks_for_security(here: Scene) -> None:
 
 
 @scene
-async def test_glasses_that_leave_in_the_middle_of_pairing(here: Scene) -> None:
+async def test_a_request_for_security_that_nobody_answers_ends_by_itself(here: Scene) -> None:
     program = await here.program()
-
-    def leave(event: int, data: tuple[Any, ...]) -> Any:
-        if event == GET:
-            program.ble.gap_disconnect(program.connection)
-        return NotImplemented
-
-    program.override = leave
-    client = await here.client()
-    with pytest.raises(BleakError):
-        await asyncio.wait_for(client.pair(), 20)
+    deaf = await here.air.device("deaf", "C0:00:00:00:00:01")
+    connection = await deaf.connect(hci.Address(ADDRESS, hci.Address.RANDOM_DEVICE_ADDRESS))
     await here.settle()
-    assert not client.is_connected
-    assert [a[0] for a in program.asked][-2:] == [ENCRYPTION, DISCONNECT]
-    assert program.told(ENCRYPTION)[-1][2:] == (0, 0, 0, 0)
-    assert program.bonds == set()
+    program.ble.gap_pair(program.connection)
+    await asyncio.sleep(29)
+    assert program.told(ENCRYPTION) == []
+    await asyncio.sleep(2)
+    assert program.told(ENCRYPTION) == [(ENCRYPTION, program.connection, 0, 0, 0, 0)]
+    program.ble.gap_pair(program.connection)
+    await connection.disconnect()
+
+
+@pytest.mark.parametrize("how", ["disconnect", "lose power"])
+@pytest.mark.parametrize("when", ["room", "repeat", "store"])
+@pytest.mark.parametrize("what", ["pair", "connect", "read"])
+def test_glasses_that_leave_in_the_middle_of_pairing(what: str, when: str, how: str) -> None:
+    moment = {"room": (GET, PEER, 0, None), "repeat": (GET, PEER, 0), "store": (SET, OUR)}[when]
+
+    @scene
+    async def test(here: Scene) -> None:
+        program = await here.program()
+        assert here.device is not None
+
+        def leave(event: int, data: tuple[Any, ...]) -> Any:
+            asked_for_room = (GET, OUR, 0, bytes(7)) in program.told(GET)
+            if (event, *data)[: len(moment)] == moment and (when != "repeat" or asked_for_room):
+                program.override = None
+                if how == "disconnect":
+                    program.ble.gap_disconnect(program.connection)
+                else:
+                    here.air.remove(here.device)
+            return NotImplemented
+
+        client = BleakClient(ADDRESS, backend=VirtualClient, pair=what == "connect")
+        if what == "connect":
+            program.override = leave
+            action = client.connect()
+        else:
+            await client.connect()
+            program.override = leave
+            action = client.pair() if what == "pair" else client.read_gatt_char(ENCRYPTED)
+        # What pairing had done before the end may stand; the end itself is an error and no hang.
+        try:
+            await asyncio.wait_for(action, 29)
+        except BleakError:
+            pass
+        else:
+            assert when == "store" and what == "pair", "the host had nothing more to wait for"
+        await asyncio.sleep(25)
+        assert not client.is_connected
+        if how == "disconnect":
+            assert [a[0] for a in program.asked][-2:] == [ENCRYPTION, DISCONNECT]
+
+    test()
+
+
+@pytest.mark.parametrize("how", ["disconnect", "lose power"])
+def test_glasses_that_leave_while_a_bonded_host_connects(how: str) -> None:
+    @scene
+    async def test(here: Scene) -> None:
+        program = await here.program(await make_bond(bleak_radio._identity(), ADDRESS, bytes(16)))
+
+        def leave(event: int, data: tuple[Any, ...]) -> Any:
+            if event == GET:
+                if how == "disconnect":
+                    program.ble.gap_disconnect(program.connection)
+                else:
+                    here.air.remove(here.device)
+            return NotImplemented
+
+        program.override = leave
+        with pytest.raises(BleakError):
+            await asyncio.wait_for(here.client(), 29)
+
+    test()
 
 
 # A bond without pairing
@@ -697,3 +759,90 @@ async def test_four_connections_and_no_fifth(here: Scene) -> None:
     )
     program.advertise()
     assert await BleakScanner.find_device_by_address(ADDRESS, timeout=5, backend=VirtualScanner)
+
+
+# Private addresses
+
+
+async def advertised(timeout: float = 5.0) -> set[str]:
+    """Who advertises now, as this host sees it."""
+    found = await BleakScanner.discover(timeout, backend=VirtualScanner)
+    return {device.address for device in found}
+
+
+@scene
+async def test_strangers_see_addresses_that_change_and_bonded_hosts_do_not(here: Scene) -> None:
+    program = await here.program(start=False)
+    program.start(addr_mode=2)
+    with pytest.raises(OSError) as caught:
+        program.ble.config("mac")
+    assert caught.value.args == (22,)
+    (first,) = await advertised()
+    assert first != ADDRESS and first[0] in "4567", "a resolvable address begins with the bits 01"
+    assert await advertised() == {first}
+    await asyncio.sleep(15 * 60)
+    (second,) = await advertised()
+    assert second not in (first, ADDRESS)
+    # A stranger connects by the address it sees, and pairs: from then on it knows the identity.
+    client = BleakClient(second, backend=VirtualClient)
+    await client.connect()
+    assert await client.read_gatt_char(ENCRYPTED) == b""
+    await client.disconnect()
+    await here.settle()
+    program.advertise()
+    assert await advertised() == {ADDRESS}
+    await asyncio.sleep(15 * 60)
+    assert await advertised() == {ADDRESS}
+    program.asked.clear()
+    client = await here.client()
+    assert client.address == ADDRESS
+    assert program.told(ENCRYPTION) == [(ENCRYPTION, program.connection, 1, 0, 1, 16)]
+    await client.disconnect()
+    await here.settle()
+    program.advertise()
+    here.another_host()
+    (third,) = await advertised()
+    assert third not in (first, second, ADDRESS)
+
+
+@scene
+async def test_pairing_anew_with_private_glasses_that_forgot(here: Scene) -> None:
+    program = await here.program(addr_mode=2)
+    (seen,) = await advertised()
+    client = BleakClient(seen, backend=VirtualClient, pair=True)
+    await client.connect()
+    await client.disconnect()
+    await here.settle()
+    program.secrets = {k: v for k, v in program.secrets.items() if k[0] == IRK}
+    program.advertise()
+    with pytest.raises(BleakError, match="unpair"):
+        await client.connect()
+    await client.unpair()
+    await here.settle()
+    program.advertise()
+    assert await advertised() == {seen}, "to a host without the bond they are strangers again"
+    client = BleakClient(seen, backend=VirtualClient, pair=True)
+    await client.connect()
+    assert await client.read_gatt_char(ENCRYPTED) == b""
+    await client.disconnect()
+
+
+@scene
+async def test_a_made_bond_with_private_glasses(here: Scene) -> None:
+    program = await here.program(
+        await make_bond(bleak_radio._identity(), ADDRESS, bytes(range(16))), addr_mode=2
+    )
+    client = await here.client()
+    assert program.told(ENCRYPTION) == [(ENCRYPTION, program.connection, 1, 0, 1, 16)]
+    await client.disconnect()
+    await here.settle()
+    program.ble.config(addr_mode=1)
+    program.advertise()
+    assert await advertised() == {ADDRESS}
+    assert program.ble.config("mac") == (1, bytes.fromhex(ADDRESS.replace(":", "")))
+    with pytest.raises(NotImplementedError):
+        program.ble.config(addr_mode=3)
+    with pytest.raises(OSError):
+        program.ble.config(addr_mode=4)
+    with pytest.raises(NotImplementedError):
+        program.ble.config(io=1)

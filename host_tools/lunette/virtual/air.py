@@ -63,7 +63,7 @@ class Air:
         if self._find(own) is not None:
             raise ValueError(f"address: {own} is already on the air")
         controller = RadioController(name, self._medium)
-        controller.random_address = own
+        controller.random_address = controller.identity = own
         # The pipe makes the controller answer after the host is ready to listen, as a real one would.
         host = Host(cast(Any, controller), AsyncPipeSink(controller))
         device = new_device(name, own, host, json_keystore(keystore, own) if keystore else None)
@@ -122,7 +122,7 @@ class Air:
 
     def _find(self, address: Address) -> RadioController | None:
         for controller in self._medium.attached:
-            if address in (controller.random_address, controller.public_address):
+            if address in (controller.identity, controller.random_address, controller.public_address):
                 return controller
         return None
 

@@ -310,7 +310,10 @@ class VirtualClient(BaseBleakClient):
                 if await self._is_bonded(connection):
                     await self._wait_for_security(connection.encrypt())
                 else:
-                    await self._wait_for_security(connection.pair())
+                    await self._wait_for_security(self._pair(connection))
+                    if connection.peer_address != (self._known_address or _address(self.address)):
+                        # What was advertised is a private address; the bond is with the identity.
+                        self._known_address = connection.peer_address
             except hci.HCI_Error as error:
                 if error.error_code != hci.HCI_ErrorCode.PIN_OR_KEY_MISSING_ERROR:
                     raise BleakError(f"encryption failed: {error}") from error
@@ -321,6 +324,22 @@ class VirtualClient(BaseBleakClient):
                 raise BleakError(f"pairing failed: {error}") from error
             except asyncio.TimeoutError as error:
                 raise BleakError("pairing failed: no answer") from error
+
+    @staticmethod
+    async def _pair(connection: Connection) -> None:
+        """Until the keys are stored: Bumble says that it has paired before that."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def on_pairing(_keys: Any) -> None:
+            if not stored.done():
+                stored.set_result(None)
+
+        connection.on(Connection.EVENT_PAIRING, on_pairing)
+        try:
+            await connection.pair()
+            await stored
+        finally:
+            connection.remove_listener(Connection.EVENT_PAIRING, on_pairing)
 
     async def _wait_for_security(self, procedure: Awaitable[None]) -> None:
         assert self._gone is not None
@@ -344,6 +363,7 @@ class VirtualClient(BaseBleakClient):
             address = self._known_address or _address(self.address)
             if await radio.identity.keystore.get(str(address)) is not None:
                 await radio.identity.keystore.delete(str(address))
+                await radio.device.refresh_resolving_list()
             await self.disconnect()
         finally:
             radio.release()

@@ -187,6 +187,7 @@ class Radio:
             if isinstance(self._target, Air):
                 self.device = await self._target.device("host", str(self.identity.address))
                 self.device.keystore = self.identity.keystore
+                await self.device.refresh_resolving_list()
             else:
                 await asyncio.wait_for(self._attach_tcp(self._target), _ATTACH_TIMEOUT_S)
         except (OSError, asyncio.TimeoutError, core.BaseBumbleError) as error:

@@ -8,9 +8,11 @@ length commands are missing; legacy advertising intervals are taken as milliseco
 of 0.625 ms; an unknown asynchronous command is never answered.
 
 Models: legacy advertising and scanning, one initiator, connections (see `radio_link`), encryption
-as far as keys match or not, HCI flow control with a small number of buffers.
-Does not model: BR/EDR, extended advertising, isochronous channels, resolving and accept lists, scan
-windows (a scanner hears every advert), the length update procedure (251 octets from the first PDU on).
+as far as keys match or not, resolving the private addresses of peers, HCI flow control with a small
+number of buffers.
+Does not model: BR/EDR, extended advertising, isochronous channels, accept lists, privacy modes, making
+private addresses, scan windows (a scanner hears every advert), the length update procedure (251 octets
+from the first PDU on).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from bumble.core import PhysicalTransport
 from lunette.virtual.link_model import LinkModel
 from lunette.virtual.medium import Medium
 from lunette.virtual.radio_link import Pdu, RadioLink
+from lunette.virtual.resolving_list import ResolvingList
 
 logger = logging.getLogger(__name__)
 
@@ -240,6 +243,9 @@ class RadioController(Controller):
         self.host_takes_data = True
         """False while the way to the host is full; then the link's flow control holds the peer back."""
         self.powered = True
+        self.identity: hci.Address | None = None
+        """What the air knows its owner by, whatever address it uses."""
+        self._resolving = ResolvingList()
         self._seen: set[tuple[bytes, int, bytes]] = set()
         # What is listed as supported but has no handler would never be answered.
         self.supported_commands = {
@@ -312,6 +318,7 @@ class RadioController(Controller):
 
     def on_hci_reset_command(self, _command: hci.HCI_Reset_Command) -> hci.HCI_StatusReturnParameters:
         self._forget_everything()
+        self._resolving.clear()
         self.suggested_max_tx_octets = ACL_OCTETS
         return _status(_Error.SUCCESS)
 
@@ -328,16 +335,18 @@ class RadioController(Controller):
             return
         if packet.target is not None and packet.target not in (self.random_address, self.public_address):
             return
+        shown = self._resolving.resolve(packet.address) if self.le_address_resolution else packet.address
         if self.le_scan_enable:
-            self._report(packet.kind, packet.address, packet.data)
+            self._report(packet.kind, shown, packet.data)
             active = self.le_scan_type == hci.HCI_LE_Set_Scan_Parameters_Command.ACTIVE_SCANNING
             if active and packet.kind in _HAS_SCAN_RESPONSE:
                 # One also comes when it is empty, and hosts wait for it.
                 kind = hci.HCI_LE_Advertising_Report_Event.EventType.SCAN_RSP
-                self._report(kind, packet.address, packet.scan_response)
+                self._report(kind, shown, packet.scan_response)
         pending = self.pending_le_connection
-        if pending and packet.kind in _CONNECTABLE and pending.peer_address == packet.address:
-            self._connect_to(packet.sender, packet.address)
+        wanted = pending is not None and pending.peer_address in (shown, packet.address)
+        if wanted and packet.kind in _CONNECTABLE:
+            self._connect_to(packet.sender, packet.address, shown)
 
     def _report(self, kind: int, address: hci.Address, data: bytes) -> None:
         if self.filter_duplicates:
@@ -355,6 +364,18 @@ class RadioController(Controller):
             rssi=self.medium.model.rssi,
         )
         self.send_hci_packet(hci.HCI_LE_Advertising_Report_Event([report]))
+
+    def on_hci_le_clear_resolving_list_command(
+        self, _command: hci.HCI_LE_Clear_Resolving_List_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        self._resolving.clear()
+        return _status(_Error.SUCCESS)
+
+    def on_hci_le_add_device_to_resolving_list_command(
+        self, command: hci.HCI_LE_Add_Device_To_Resolving_List_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        self._resolving.add(command.peer_irk, command.peer_identity_address)
+        return _status(_Error.SUCCESS)
 
     # Connecting
 
@@ -379,7 +400,7 @@ class RadioController(Controller):
         asyncio.get_running_loop().call_soon(self.send_hci_packet, event)
         return _status(_Error.SUCCESS)
 
-    def _connect_to(self, advertiser: RadioController, address: hci.Address) -> None:
+    def _connect_to(self, advertiser: RadioController, address: hci.Address, shown: hci.Address) -> None:
         pending = self.pending_le_connection
         assert pending is not None
         public = pending.own_address_type in (
@@ -398,7 +419,8 @@ class RadioController(Controller):
         radio = self.medium.connect(central, peripheral)
         for connection in (central, peripheral):
             connection.open(radio, self.medium.model)
-            connection.controller._on_connected(connection)
+        self._on_connected(central, shown)
+        advertiser._on_connected(peripheral, own_address)
         # As a phone does by itself: to the PHY it prefers.
         central.on_model_change(self.medium.model)
 
@@ -416,15 +438,21 @@ class RadioController(Controller):
             link_type=hci.HCI_Connection_Complete_Event.LinkType.ACL,
         )
 
-    def _on_connected(self, connection: RadioConnection) -> None:
+    def _on_connected(self, connection: RadioConnection, peer: hci.Address) -> None:
+        """Tell the host; `peer` is the peer's address, or the identity that it was resolved to."""
         self.le_connections[connection.peer_address] = connection
+        resolved = peer != connection.peer_address
         self.send_hci_packet(
-            hci.HCI_LE_Connection_Complete_Event(
+            hci.HCI_LE_Enhanced_Connection_Complete_Event(
                 status=_Error.SUCCESS,
                 connection_handle=connection.handle,
                 role=connection.role,
-                peer_address_type=connection.peer_address.address_type,
-                peer_address=connection.peer_address,
+                peer_address_type=peer.address_type,
+                peer_address=peer,
+                local_resolvable_private_address=hci.Address.ANY_RANDOM,
+                peer_resolvable_private_address=connection.peer_address
+                if resolved
+                else hci.Address.ANY_RANDOM,
                 connection_interval=connection.radio.interval,
                 peripheral_latency=connection.radio.latency,
                 supervision_timeout=connection.radio.timeout,

@@ -1,10 +1,12 @@
-"""A Bumble host whose identity is one static random address, as everybody on the simulated air has."""
+"""A Bumble host whose identity is one static random address, as everybody on the simulated air has.
+
+Its controller resolves the private addresses of peers that it is bonded with.
+"""
 
 from __future__ import annotations
 
 import hashlib
 
-from bumble import smp
 from bumble.device import Device, DeviceConfiguration
 from bumble.hci import Address
 from bumble.host import Host
@@ -27,18 +29,7 @@ def own_irk(address: Address) -> bytes:
     return hashlib.sha256(b"lunette irk " + bytes(address)).digest()[:16]
 
 
-class StaticDevice(Device):
-    """Keeps peers apart by their addresses, which never change here.
-
-    Bumble, once it has a peer's identity key from bonding, scans for a private address of that peer
-    before it connects, without a time limit.
-    """
-
-    async def refresh_resolving_list(self) -> None:
-        self.address_resolver = smp.AddressResolver([])
-
-
-def new_device(name: str, address: Address, host: Host, keystore: KeyStore | None = None) -> StaticDevice:
+def new_device(name: str, address: Address, host: Host, keystore: KeyStore | None = None) -> Device:
     """A device, not yet powered on. Without `keystore` its bonds last as long as it does."""
     config = DeviceConfiguration(
         name=name,
@@ -47,8 +38,10 @@ def new_device(name: str, address: Address, host: Host, keystore: KeyStore | Non
         # Otherwise Bumble hands out the controller's public address if that has one, and the peer files
         # the bond under an address at which this device never shows up again.
         identity_address_type=Address.RANDOM_DEVICE_ADDRESS,
+        # By itself Bumble scans for a private address of a bonded peer before it connects, without a limit.
+        address_resolution_offload=True,
     )
-    device = StaticDevice(config=config, host=host)
+    device = Device(config=config, host=host)
     device.keystore = keystore or MemoryKeyStore()
     return device
 

@@ -168,6 +168,7 @@ class GattServer:
         # Bumble's server does not look at the two simplest permissions, and takes every encrypted link for
         # an authenticated one; NimBLE does neither.
         async def read(connection: Connection) -> bytes:
+            self._check_connected(connection, slot.handle)
             if not flags & _READ:
                 raise att.ATT_Error(att.ErrorCode.READ_NOT_PERMITTED, slot.handle)
             encrypted, authenticated = bool(flags & _READ_ENCRYPTED), bool(flags & _READ_AUTHENTICATED)
@@ -178,12 +179,12 @@ class GattServer:
             return slot.value
 
         async def write(connection: Connection, value: bytes) -> None:
+            self._check_connected(connection, slot.handle)
             if not flags & _WRITE_ANY:
                 raise att.ATT_Error(att.ErrorCode.WRITE_NOT_PERMITTED, slot.handle)
             encrypted, authenticated = bool(flags & _WRITE_ENCRYPTED), bool(flags & _WRITE_AUTHENTICATED)
             await self._security.check(connection, encrypted, authenticated, slot.handle)
-            if not self.connected(connection.handle):
-                return
+            self._check_connected(connection, slot.handle)
             kept = (slot.value if slot.append else b"") + bytes(value)
             if len(kept) > slot.size:
                 self.counters.truncated += 1
@@ -193,6 +194,11 @@ class GattServer:
             self._bus.interrupt(ops.SRC_BLE, _WRITE, connection.handle, slot.handle, shown)
 
         return att.AttributeValue(read=read, write=write)
+
+    def _check_connected(self, connection: Connection, handle: int) -> None:
+        # What was still on its way through Bumble when the connection ended.
+        if not self.connected(connection.handle):
+            raise att.ATT_Error(att.ErrorCode.UNLIKELY_ERROR, handle)
 
     # --- the program's own access ---------------------------------------------------------------
 

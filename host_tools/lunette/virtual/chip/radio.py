@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 EIO, ENOMEM, ENODEV, EINVAL, ENOTCONN = 5, 12, 19, 22, 128
 
+RPA_TIMEOUT_S = 900  # CONFIG_BT_NIMBLE_RPA_TIMEOUT's default: how long a private address is used
+_IDENTITY, _RANDOM, _PRIVATE, _NON_RESOLVABLE = range(4)  # addr_mode
 MAX_CONNECTIONS = 4  # CONFIG_BT_NIMBLE_MAX_CONNECTIONS of MicroPython's images
 
 _CONNECT, _DISCONNECT, _MTU, _PARAMETERS = 1, 2, 21, 27
@@ -46,6 +48,10 @@ class Radio:
         self._worker: asyncio.Task[None] | None = None
         self._adv_data = b""
         self._resp_data = b""
+        self._private = False
+        self._rpa: hci.Address | None = None
+        self._rpa_timer: asyncio.TimerHandle | None = None
+        self._start_advertising: Callable[[], Awaitable[None]] | None = None
         self.questions = Questions(bus)
         self.security = Security(bus, self.questions)
         self._server = GattServer(
@@ -104,6 +110,8 @@ class Radio:
         while not self._work.empty():
             self._work.get_nowait()
         self._connections.clear()
+        self._private = False
+        self._forget_rpa()
         self._server.clear(None)
         self.security.unplug()
         self._active = False
@@ -138,6 +146,8 @@ class Radio:
 
     def _forget(self) -> None:
         self._active = False
+        self._private = False
+        self._forget_rpa()
         self._server.clear(self._device)
         self.security.down()
         device = self._device
@@ -173,8 +183,10 @@ class Radio:
             device = self._need_active()
             name = (data or b"").decode()
             if name == "mac":
-                return json.dumps([1, list(reversed(bytes(device.random_address)))]).encode()
-            known: dict[str, Any] = {"gap_name": self._name, "mtu": self._mtu, "rxbuf": 256, "addr_mode": 1}
+                if self._private:
+                    raise OSError(EINVAL)
+                return json.dumps([1, list(reversed(bytes(device.static_address)))]).encode()
+            known: dict[str, Any] = {"gap_name": self._name, "mtu": self._mtu, "rxbuf": 256}
             if name not in known:
                 raise ValueError("unknown config param")
             return json.dumps(known[name]).encode()
@@ -187,9 +199,48 @@ class Radio:
                 self._mtu = int(value)
                 if self._device is not None:
                     self._device.gatt_server.max_mtu = self._mtu
-            elif name not in ("rxbuf", "addr_mode") and not self.security.configure(name, value):
+            elif name == "addr_mode":
+                self._set_address_mode(int(value))
+            elif name != "rxbuf" and not self.security.configure(name, value):
                 raise ValueError("unknown config param")
         return b""
+
+    # --- addresses and advertising --------------------------------------------------------------
+
+    def _set_address_mode(self, mode: int) -> None:
+        """From the next advertising on."""
+        self._need_active()
+        if mode == _NON_RESOLVABLE:
+            raise NotImplementedError("the chip model has no non-resolvable addresses")
+        if mode not in (_IDENTITY, _RANDOM, _PRIVATE):
+            raise OSError(EINVAL)
+        self._private = mode == _PRIVATE
+        self._forget_rpa()
+
+    def _forget_rpa(self) -> None:
+        self._rpa = None
+        if self._rpa_timer is not None:
+            self._rpa_timer.cancel()
+            self._rpa_timer = None
+
+    async def _use_address(self, device: Device) -> None:
+        """Have the controller use the identity address, or a private one that is not yet too old."""
+        address = device.static_address
+        if self._private:
+            if self._rpa is None:
+                self._rpa = hci.Address.generate_private_address(self.security.irk)
+                loop = asyncio.get_running_loop()
+                self._rpa_timer = loop.call_later(RPA_TIMEOUT_S, self._rotate)
+            address = self._rpa
+        if device.random_address != address:
+            device.random_address = address
+            await device.send_sync_command(hci.HCI_LE_Set_Random_Address_Command(random_address=address))
+
+    def _rotate(self) -> None:
+        self._forget_rpa()
+        device, start = self._device, self._start_advertising
+        if device is not None and device.is_advertising and start is not None:
+            self._later(start)
 
     def _on_advertise(self, a: int, b: int, c: int, d: int, data: bytes | None) -> None:
         self._need_active()
@@ -211,6 +262,7 @@ class Radio:
                 return
             if device.is_advertising:
                 await device.stop_advertising()
+            await self._use_address(device)
             device.advertising_data = self._adv_data
             device.scan_response_data = self._resp_data
             await device.start_advertising(
@@ -223,6 +275,7 @@ class Radio:
                 auto_restart=False,
             )
 
+        self._start_advertising = start
         self._later(start)
 
     async def _stop_advertising(self) -> None:

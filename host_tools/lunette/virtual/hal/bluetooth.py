@@ -16,10 +16,12 @@ is none. Event 28 also comes when a procedure failed; a host whose key is not fo
 Refused accesses are not told; whether there is a bond is asked, to choose between 0x05 and 0x0f. Values
 that are sent from the database (`send_update`, `gatts_notify` without data) are first read with connection
 0xFFFF. Descriptors have no security; subscriptions are not kept. Four connections; advertising that
-would take a fifth raises OSError(12).
-Not modelled: the central role, L2CAP channels, passkeys (`io` is 3: NotImplementedError), private
-addresses, hosts with private addresses, signed writes, authorisation, the identity of the data tuple (the chip
-reuses one object), and the rest of Python waiting while NimBLE's task waits for the handler.
+would take a fifth raises OSError(12). ``addr_mode=2``: from the next `gap_advertise` on the address is
+private, made with the identity key, and another one every 15 minutes; `mac` then raises OSError(22).
+Not modelled: the central role, L2CAP channels, passkeys (`io` is 3: NotImplementedError), the public
+address (addresses are static random), hosts with private addresses, signed writes, authorisation, the
+identity of the data tuple (the chip reuses one object), and the rest of Python waiting while NimBLE's
+task waits for the handler.
 """
 
 import json
