@@ -101,21 +101,25 @@ class Desk:
                 if glasses is not None:
                     await glasses.close()
                 await air.close()
+                if self._flash_image is None:
+                    self._keys_file().unlink(missing_ok=True)
 
     async def _meet(self) -> tuple[Path, dict[str, bytes]]:
         """(the file for the keys of this computer's host, files for new glasses). The keys stay beside the
         flash that knows them; glasses without one of their own are new each time, and so is the host."""
-        if self._flash_image is not None:
-            keys = self._flash_image.with_name(self._flash_image.name + ".host-keys")
-            if self._flash_image.exists():
-                return keys, {}
-        else:
-            keys = paths.runtime_dir() / "host-keys.json"
+        keys = self._keys_file()
+        if self._flash_image is not None and self._flash_image.exists():
+            return keys, {}
         keys.unlink(missing_ok=True)
         if not self._paired:
             return keys, {}
         keys.parent.mkdir(parents=True, exist_ok=True)
         return keys, {BONDS: await introduce(Identity(str(keys)), ADDRESS)}
+
+    def _keys_file(self) -> Path:
+        if self._flash_image is not None:
+            return self._flash_image.with_name(self._flash_image.name + ".host-keys")
+        return paths.runtime_dir() / "host-keys.json"
 
     def stop(self) -> None:
         """Have `run` end in order."""
