@@ -522,7 +522,7 @@ def test_glasses_that_leave_in_the_middle_of_pairing(what: str, when: str, how: 
 def test_glasses_that_leave_while_a_bonded_host_connects(how: str) -> None:
     @scene
     async def test(here: Scene) -> None:
-        program = await here.program(await make_bond(bleak_radio._identity(), ADDRESS, bytes(16)))
+        program = await here.program(await make_bond(bleak_radio.host_identity(), ADDRESS, bytes(16)))
 
         def leave(event: int, data: tuple[Any, ...]) -> Any:
             if event == GET:
@@ -830,7 +830,7 @@ async def test_pairing_anew_with_private_glasses_that_forgot(here: Scene) -> Non
 @scene
 async def test_a_made_bond_with_private_glasses(here: Scene) -> None:
     program = await here.program(
-        await make_bond(bleak_radio._identity(), ADDRESS, bytes(range(16))), addr_mode=2
+        await make_bond(bleak_radio.host_identity(), ADDRESS, bytes(range(16))), addr_mode=2
     )
     client = await here.client()
     assert program.told(ENCRYPTION) == [(ENCRYPTION, program.connection, 1, 0, 1, 16)]
