@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -563,6 +564,10 @@ async def test_a_stranger_is_refused_and_the_program_is_not_told(here: Scene) ->
     client = await here.client()
     raw = client._backend._connection.gatt_client  # type: ignore[attr-defined]
     program.asked.clear()
+    complaints: list[str] = []
+    listener = logging.Handler(logging.ERROR)
+    listener.emit = lambda record: complaints.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(listener)
     for handle in (program.encrypted, program.authenticated):
         with pytest.raises(Exception) as caught:
             await raw.read_value(handle)
@@ -572,6 +577,8 @@ async def test_a_stranger_is_refused_and_the_program_is_not_told(here: Scene) ->
         assert caught.value.error_code == 0x05  # type: ignore[attr-defined]
         await raw.write_value(handle, b"x", False)
     await here.settle()
+    logging.getLogger().removeHandler(listener)
+    assert complaints == [], "write commands are dropped silently"
     assert {a[0] for a in program.asked} == {GET}, "it is only asked whether there is a bond"
     assert program.ble.gatts_read(program.encrypted) == b"secret"
     await client.disconnect()
@@ -719,6 +726,27 @@ async def test_a_handler_that_raised_answers_nothing_any_more(here: Scene) -> No
 
 
 @scene
+async def test_a_handler_that_raises_when_asked_is_asked_no_more(here: Scene) -> None:
+    program = await here.program()
+    client = await here.client()
+    calls: list[int] = []
+
+    def fail(event: int, data: tuple[Any, ...]) -> Any:
+        calls.append(event)
+        raise ValueError("on purpose")
+
+    program.override = fail
+    assert await client.read_gatt_char(PLAIN) == b""
+    assert await client.read_gatt_char(PLAIN) == b""
+    assert calls == [READ] and len(here.chip.errors) == 1
+    program.override = None
+    program.ble.irq(program.handler)
+    assert await client.read_gatt_char(PLAIN) == b""
+    assert program.told(READ) == [(READ, program.connection, program.plain)]
+    await client.disconnect()
+
+
+@scene
 async def test_a_program_that_does_not_answer_is_waited_for_and_counted(here: Scene) -> None:
     program = await here.program()
     client = await here.client()
@@ -817,6 +845,8 @@ async def test_pairing_anew_with_private_glasses_that_forgot(here: Scene) -> Non
     program.advertise()
     with pytest.raises(BleakError, match="unpair"):
         await client.connect()
+    scanner = BleakScanner(backend=VirtualScanner)  # so that the host's controller stays on
+    await scanner.start()
     await client.unpair()
     await here.settle()
     program.advertise()
@@ -825,6 +855,7 @@ async def test_pairing_anew_with_private_glasses_that_forgot(here: Scene) -> Non
     await client.connect()
     assert await client.read_gatt_char(ENCRYPTED) == b""
     await client.disconnect()
+    await scanner.stop()
 
 
 @scene

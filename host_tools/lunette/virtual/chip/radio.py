@@ -12,9 +12,9 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bumble import hci
-from bumble.device import AdvertisingType, Connection, Device
+from bumble.device import Connection, Device
 
+from lunette.virtual.chip.advertising import Advertising, stop_advertising
 from lunette.virtual.chip.bus import Bus
 from lunette.virtual.chip.gatt_server import BUFFERS, FRAGMENT, Counters, GattServer
 from lunette.virtual.chip.questions import Questions
@@ -25,10 +25,8 @@ __all__ = ["BUFFERS", "FRAGMENT", "MAX_CONNECTIONS", "Radio"]
 
 log = logging.getLogger(__name__)
 
-EIO, ENOMEM, ENODEV, EINVAL, ENOTCONN = 5, 12, 19, 22, 128
+EIO, ENODEV, EINVAL, ENOTCONN = 5, 19, 22, 128
 
-RPA_TIMEOUT_S = 900  # CONFIG_BT_NIMBLE_RPA_TIMEOUT's default: how long a private address is used
-_IDENTITY, _RANDOM, _PRIVATE, _NON_RESOLVABLE = range(4)  # addr_mode
 MAX_CONNECTIONS = 4  # CONFIG_BT_NIMBLE_MAX_CONNECTIONS of MicroPython's images
 
 _CONNECT, _DISCONNECT, _MTU, _PARAMETERS = 1, 2, 21, 27
@@ -46,24 +44,18 @@ class Radio:
         self._connections: dict[int, Connection] = {}
         self._work: asyncio.Queue[Callable[[], Awaitable[Any]]] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
-        self._adv_data = b""
-        self._resp_data = b""
-        self._private = False
-        self._rpa: hci.Address | None = None
-        self._rpa_timer: asyncio.TimerHandle | None = None
-        self._start_advertising: Callable[[], Awaitable[None]] | None = None
         self.questions = Questions(bus)
         self.security = Security(bus, self.questions)
         self._server = GattServer(
             bus, self.questions, self.security, self._need_active, self._connection, self._later
         )
+        self._advertising = Advertising(bus, self.security, self._need_active, self._has_room, self._later)
         self._server.name = self._name
         self._server.connected = self._connections.__contains__
         bus.register(
             {
                 ops.BLE_ACTIVE: self._on_active,
                 ops.BLE_CONFIG: self._on_config,
-                ops.BLE_ADVERTISE: self._on_advertise,
                 ops.BLE_DISCONNECT: self._on_disconnect,
                 ops.BLE_MTU: self._on_exchange_mtu,
                 ops.BLE_PAIR: self._on_pair,
@@ -110,8 +102,7 @@ class Radio:
         while not self._work.empty():
             self._work.get_nowait()
         self._connections.clear()
-        self._private = False
-        self._forget_rpa()
+        self._advertising.forget()
         self._server.clear(None)
         self.security.unplug()
         self._active = False
@@ -146,8 +137,7 @@ class Radio:
 
     def _forget(self) -> None:
         self._active = False
-        self._private = False
-        self._forget_rpa()
+        self._advertising.forget()
         self._server.clear(self._device)
         self.security.down()
         device = self._device
@@ -156,12 +146,15 @@ class Radio:
         for connection in list(self._connections.values()):
             self._later(lambda c=connection: c.disconnect())  # type: ignore[misc]
         self._connections.clear()
-        self._later(self._stop_advertising)
+        self._later(lambda: stop_advertising(device))
 
     def _need_active(self) -> Device:
         if not self._active or self._device is None:
             raise OSError(ENODEV)
         return self._device
+
+    def _has_room(self) -> bool:
+        return len(self._connections) < MAX_CONNECTIONS
 
     # --- requests -------------------------------------------------------------------------------
 
@@ -183,7 +176,7 @@ class Radio:
             device = self._need_active()
             name = (data or b"").decode()
             if name == "mac":
-                if self._private:
+                if self._advertising.private:
                     raise OSError(EINVAL)
                 return json.dumps([1, list(reversed(bytes(device.static_address)))]).encode()
             known: dict[str, Any] = {"gap_name": self._name, "mtu": self._mtu, "rxbuf": 256}
@@ -200,87 +193,12 @@ class Radio:
                 if self._device is not None:
                     self._device.gatt_server.max_mtu = self._mtu
             elif name == "addr_mode":
-                self._set_address_mode(int(value))
+                self._advertising.set_address_mode(int(value))
             elif name != "rxbuf" and not self.security.configure(name, value):
                 raise ValueError("unknown config param")
         return b""
 
-    # --- addresses and advertising --------------------------------------------------------------
-
-    def _set_address_mode(self, mode: int) -> None:
-        """From the next advertising on."""
-        self._need_active()
-        if mode == _NON_RESOLVABLE:
-            raise NotImplementedError("the chip model has no non-resolvable addresses")
-        if mode not in (_IDENTITY, _RANDOM, _PRIVATE):
-            raise OSError(EINVAL)
-        self._private = mode == _PRIVATE
-        self._forget_rpa()
-
-    def _forget_rpa(self) -> None:
-        self._rpa = None
-        if self._rpa_timer is not None:
-            self._rpa_timer.cancel()
-            self._rpa_timer = None
-
-    async def _use_address(self, device: Device) -> None:
-        """Have the controller use the identity address, or a private one that is not yet too old."""
-        address = device.static_address
-        if self._private:
-            if self._rpa is None:
-                self._rpa = hci.Address.generate_private_address(self.security.irk)
-                loop = asyncio.get_running_loop()
-                self._rpa_timer = loop.call_later(RPA_TIMEOUT_S, self._rotate)
-            address = self._rpa
-        if device.random_address != address:
-            device.random_address = address
-            await device.send_sync_command(hci.HCI_LE_Set_Random_Address_Command(random_address=address))
-
-    def _rotate(self) -> None:
-        self._forget_rpa()
-        device, start = self._device, self._start_advertising
-        if device is not None and device.is_advertising and start is not None:
-            self._later(start)
-
-    def _on_advertise(self, a: int, b: int, c: int, d: int, data: bytes | None) -> None:
-        self._need_active()
-        if a < 0:
-            self._later(self._stop_advertising)
-            return
-        request = json.loads(data or b"{}")
-        # Data that is not given stays as it was, as on the chip.
-        self._adv_data = bytes(request["adv"]) if "adv" in request else self._adv_data
-        self._resp_data = bytes(request["resp"]) if "resp" in request else self._resp_data
-        interval_ms = max(20.0, a / 1000)
-        connectable = bool(b)
-        if connectable and len(self._connections) >= MAX_CONNECTIONS:
-            raise OSError(ENOMEM)
-
-        async def start() -> None:
-            device = self._device
-            if device is None or not self._active:
-                return
-            if device.is_advertising:
-                await device.stop_advertising()
-            await self._use_address(device)
-            device.advertising_data = self._adv_data
-            device.scan_response_data = self._resp_data
-            await device.start_advertising(
-                advertising_type=AdvertisingType.UNDIRECTED_CONNECTABLE_SCANNABLE
-                if connectable
-                else AdvertisingType.UNDIRECTED_SCANNABLE,
-                own_address_type=hci.OwnAddressType.RANDOM,
-                advertising_interval_min=interval_ms,
-                advertising_interval_max=interval_ms,
-                auto_restart=False,
-            )
-
-        self._start_advertising = start
-        self._later(start)
-
-    async def _stop_advertising(self) -> None:
-        if self._device is not None and self._device.is_advertising:
-            await self._device.stop_advertising()
+    # --- connections --------------------------------------------------------------------------
 
     def _connection(self, handle: int) -> Connection:
         self._need_active()
