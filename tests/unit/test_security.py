@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bleak import BleakScanner
 from bleak.exc import BleakError
 from bumble import att, core, hci
 from bumble.device import Connection, Peer
@@ -20,6 +21,7 @@ from test_voice import speech
 from world import ADDRESS, World, run_world
 
 from lunette.protocol import wire
+from lunette.virtual.bleak_backend import VirtualScanner
 from lunette.virtual.bleak_radio import host_identity
 from lunette.virtual.static_device import static_address
 
@@ -308,15 +310,49 @@ def test_open_is_open(folder: Path) -> None:
     run_world(folder, test, listen=False, paired=False)
 
 
-def test_the_advert_says_when_hosts_may_pair(folder: Path) -> None:
-    async def test(world: World) -> None:
-        from glasses import advert
+async def _flags(world: World) -> int:
+    """Flags of what is advertised now."""
+    heard = await BleakScanner.discover(timeout=1, return_adv=True, backend=VirtualScanner)
+    (advertisement,) = heard[ADDRESS][1].platform_data
+    return int(advertisement.data.get(core.AdvertisingData.FLAGS, raw=True)[0])
 
-        assert advert.compose("x", wire.SERVICE)[0][:3] == b"\x02\x01\x06"
-        await asyncio.sleep(0.1)
-        assert world.radio._adv_data[:3] == b"\x02\x01\x06"
+
+def test_the_advert_says_when_hosts_may_pair(folder: Path) -> None:
+    """General discoverable, and limited discoverable while the window is open (Core, Vol 3, Part C, 9.2)."""
+
+    async def test(world: World) -> None:
+        assert await _flags(world) == 0x06
         await _gesture(world)
         await asyncio.sleep(0.5)
-        assert world.radio._adv_data[:3] == b"\x02\x01\x05"
+        assert await _flags(world) == 0x05
+        await asyncio.sleep(61)
+        assert await _flags(world) == 0x06
+
+    run_world(folder, test, listen=False)
+
+
+def test_a_private_address_is_known_to_paired_hosts_only(folder: Path) -> None:
+    (folder / "settings.json").write_text('{"private_address": true}')
+
+    async def test(world: World) -> None:
+        other = await world.air.device("other", "C0:FF:EE:00:02:01")
+        heard: set[str] = set()
+        other.on("advertisement", lambda advertisement: heard.add(str(advertisement.address)))
+        await other.start_scanning(filter_duplicates=False)
+        await asyncio.sleep(2)
+        assert heard and not any(ADDRESS in address for address in heard)
+        first = set(heard)
+        world.listen()
+        await world.until(lambda: world.glasses.link.streaming, "the host knows them")
+        world.say(speech(2))
+        await world.talk(0.6)
+        assert (await world.complete(1))[0].crc_ok
+        await world.stop_listening()
+        await asyncio.sleep(1000)
+        heard.clear()
+        await asyncio.sleep(2)
+        assert heard and not heard & first, "another address after a while"
+        world.listen()
+        await world.until(lambda: world.glasses.link.streaming, "the host knows them still")
 
     run_world(folder, test, listen=False)
