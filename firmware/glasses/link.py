@@ -68,6 +68,7 @@ class Link:
         self._flag = asyncio.ThreadSafeFlag()
         self._changed = False
         self._retry = False
+        self._wait_ms = _DEFAULT_INTERVAL_MS  # when there was no room: when to try again
         self._extra = []  # further services: see `offer`
         self._owners = {}  # value handle of what a host may write: its service, None is this one
         self.pump = Pump(journal, self._notify)
@@ -177,6 +178,7 @@ class Link:
                     self.pump.resize(data[1])
             elif event == _PARAMETERS and data[0] == self._conn:
                 self.interval_ms = max(8, data[1] * 5 // 4)
+                self.pump.pace.changed()
             self._flag.set()
         except Exception:
             self.irq_errors += 1
@@ -186,6 +188,7 @@ class Link:
     def kick(self):
         """Send what can be sent now. Called for each new frame; allocates nothing."""
         done = self.pump.pump()
+        self._wait_ms = self.interval_ms if done else self.pump.wait_ms
         if not self._changed:  # else `_on_change` comes first: it tells them who is there
             for extra in self._extra:
                 try:
@@ -204,7 +207,7 @@ class Link:
             if self._retry:
                 self._retry = False
                 # There is no "sent" event: buffers come back with the next connection event.
-                await asyncio.sleep_ms(self.interval_ms)
+                await asyncio.sleep_ms(self._wait_ms)
             else:
                 await self._flag.wait()
             if self._changed:
