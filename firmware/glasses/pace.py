@@ -14,11 +14,11 @@ _ONE = 1 << 16  # a fragment; rates are in these a millisecond
 _POOL = 24  # fragments that the stack holds (S3 and C3 images)
 _ACL = 251  # octets of a fragment, the first of a notification has 7 of headers
 _HEADERS = 7
-# Without a measurement: a link that carries speech has room for as much again.
-_UNKNOWN = _ONE // 20
+# Without a measurement: half more than speech needs when its packets are full (167 bytes in 20 ms).
+_SPEECH_BYTES = 25  # in 2 ms
 _LIVE_SHARE = 7  # eighths of the rate that all traffic may have while speech is live
 _BURST_MS = 8  # credit that is kept when nobody was there to use it
-_BEHIND = 8 * _ONE
+_BEHIND = 5 * _ONE
 _LONGEST_MS = 1000  # of the clock at once
 _MEASURE_EVERY_MS = 30000
 # A measurement is this long at least, and has seen so many fragments leave.
@@ -56,6 +56,7 @@ class Pace:
     def __init__(self, diff):
         self._diff = diff
         self.measured = 0
+        self.use(20)
         self.begin(0)
 
     def begin(self, now):
@@ -73,6 +74,10 @@ class Pace:
         self._last = 0  # when fragments were last accepted before a refusal
         self._left = 0  # fragments accepted since the measurement was opened
 
+    def use(self, size):
+        """Packets are of `size` bytes from now on."""
+        self._prior = _ONE * _SPEECH_BYTES // (2 * size) * fragments(size)
+
     def at(self, now):
         """It is `now`: credit has grown."""
         gone = self._diff(now, self._now)
@@ -87,7 +92,7 @@ class Pace:
             self.may_measure = True
 
     def _share(self):
-        return (self.rate * _LIVE_SHARE >> 3) or _UNKNOWN
+        return (self.rate * _LIVE_SHARE >> 3) or self._prior
 
     def changed(self):
         """The link is another from now on (its interval, say). For the Bluetooth interrupt."""
@@ -114,8 +119,10 @@ class Pace:
             self.retry_ms = max(self.retry_ms // 2, _SOONEST_MS)
         if self._state == _NOT_FULL:
             self._state = _FULL
-            if self.rate and self.credit > -_POOL // 2 * _ONE and not self.measuring:
-                self.rate -= self.rate >> 3  # more is queued than was thought
+            if self.credit > -_POOL // 2 * _ONE and not self.measuring:
+                # More is queued than was thought.
+                self.rate -= self.rate >> 3
+                self._prior -= self._prior >> 3
         elif self._state == _FULL:
             if n:
                 self._open(_OPEN, self._now)
@@ -183,7 +190,7 @@ class Pace:
 
     def behind(self):
         """More is queued than the next connection event is likely to carry."""
-        return self.rate > 0 and self.credit < -_BEHIND and not self.measuring
+        return self.credit < -_BEHIND and not self.measuring
 
     def due_ms(self):
         """Milliseconds until there is credit."""

@@ -1,13 +1,8 @@
-"""The pump: decides what goes to the host next and fills packets with it.
+"""The pump: fills packets with what has its turn, and hands them to the stack.
 
-Order: replies to requests and events, then the recording that is being made, then the backlog, oldest
-first, audio before pictures before logs. A packet is filled as long as anything is waiting, and sent at
-once when nothing is. While speech is live the backlog goes at the pace that `glasses.pace` allows, so
-that live frames find the stack's buffers all but empty.
-
-Nobody waits for ever: a flood of events lets a live message through after eight, live speech that
-never comes to an end lets one of the backlog through after sixteen, and among the backlog one
-message in eight is a picture's, one in sixty-four a log's. Nothing here allocates per frame.
+A packet is filled as long as anything may be sent, and goes at once when nothing is left. What goes first
+is for `glasses.turns` to say, how much of it beside live speech for `glasses.pace`. Nothing here
+allocates per frame.
 """
 
 import struct
@@ -17,36 +12,12 @@ from glasses import pace, protocol
 from glasses.dsp import pcm
 from glasses.journal import NONE
 from glasses.journal import SLOT as _SLOT
+from glasses.turns import CAN_WAIT, NOW, SOON, Turns
 
 _ENOMEM = 12
 _ENOTCONN = 128
 _MAX_CONTROL = 8
 _LONGEST = 527 - 3
-_IN_A_ROW = 8  # events and replies, while a live frame waits
-_LIVE_IN_A_ROW = 16  # while the backlog waits
-
-# Lanes. Only the first two are for what is urgent.
-_EVENT = 0
-_LIVE = 1
-_SPEECH = 2
-_PHOTO = 3
-_LOG = 4
-_LANES = {"event": _EVENT, "speech": _SPEECH, "photo": _PHOTO, "log": _LOG}
-
-# How soon a packet that has room left must go: when there is credit, when the buffers are not all too
-# full, at once.
-_CAN_WAIT = 0
-_SOON = 1
-_NOW = 2
-
-
-def _waits(recording):
-    """Whether there is a message of it that can be sent."""
-    if recording.draft:
-        return False
-    if not recording.open_sent or recording.cursor != NONE:
-        return True
-    return recording.closed and not recording.close_sent
 
 
 class Pump:
@@ -56,14 +27,9 @@ class Pump:
         self._journal = journal
         self._notify = notify
         self.pace = pace.Pace(time.ticks_diff)
-        self._lanes = [None] * 5  # the recording that is next in each
-        self._speaking = False  # speech is live, or a draft may become it
-        self._held = False  # something waits for credit
-        self._urgent = 0  # messages in a row that were events and replies
-        self._live = 0  # that were live
-        self._turn = 0  # of the backlog
-        self._hurry = _CAN_WAIT  # of the packet
-        self._hurry_body = _CAN_WAIT  # of the message
+        self._turns = Turns(journal, self.pace)
+        self._hurry = CAN_WAIT  # of the packet
+        self._hurry_body = CAN_WAIT  # of the message
         self._packet = bytearray(_LONGEST)
         self._whole = memoryview(self._packet)
         self._views = {}
@@ -115,6 +81,7 @@ class Pump:
     def resize(self, mtu):
         """The MTU is another. Bluetooth interrupts call this, also in the middle of a packet."""
         self._limit = pace.best_size(min(max(mtu - 3, 20), _LONGEST))
+        self.pace.use(self._limit)
 
     def stop(self):
         """The host is gone. What was half sent will be sent again."""
@@ -123,8 +90,8 @@ class Pump:
         self._length = self._at = 0
         self._control = []
         self._last = None
-        self._hurry = _CAN_WAIT
-        self._urgent = self._live = 0
+        self._hurry = CAN_WAIT
+        self._turns.begin()
 
     def resume(self, recording, next_index):
         """Go back (or on) to a frame of a recording."""
@@ -164,13 +131,13 @@ class Pump:
     def _run(self):
         header = protocol.PACKET_HEADER
         self.pace.at(time.ticks_ms())
-        self._sort()
-        self._held = False
+        self._turns.sort()
         while True:
             self._top_up()
-            if self._fill == header or (self._fill < self._limit and self._may_wait()):
+            limit = self._limit
+            if self._fill == header or (self._fill < limit and self._may_wait()):
                 return self._rest()
-            size = min(self._fill, self._limit)  # the MTU may have shrunk since it was filled
+            size = min(self._fill, limit)  # the MTU may have shrunk since it was filled
             self._packet[0] = self._seq
             try:
                 self._notify(self._view(size))
@@ -190,29 +157,27 @@ class Pump:
             self._seq = (self._seq + 1) & 0xFF
             if size == self._fill:
                 self._fill = header
-                self._hurry = _CAN_WAIT
+                self._hurry = CAN_WAIT
             else:
                 self._keep_rest(size)
 
     def _may_wait(self):
         """Whether a packet with room left is better kept until it is full."""
-        if self._hurry == _SOON:
-            return self._speaking and self.pace.behind()
-        return self._hurry == _CAN_WAIT and self._held
+        if self._hurry == SOON:
+            return self._turns.speaking and self.pace.behind()
+        return self._hurry == CAN_WAIT and self._turns.held
 
     def _rest(self):
         """Nothing more may be sent now."""
-        if self._held:
+        part = self._fill != protocol.PACKET_HEADER
+        if not part and not self._turns.held:
+            self.pace.nothing_left()
+            return True
+        self.pace.not_full()
+        if self._turns.held:
             self.paced += 1
-            self.pace.not_full()
-            self.wait_ms = self.pace.due_ms()
-            return False
-        if self._fill != protocol.PACKET_HEADER:
-            self.pace.not_full()
-            self.wait_ms = self.pace.behind_ms()
-            return False
-        self.pace.nothing_left()
-        return True
+        self.wait_ms = self.pace.behind_ms() if part and self._hurry == SOON else self.pace.due_ms()
+        return False
 
     def _keep_rest(self, size):
         """What did not fit into a packet of `size` bytes becomes the next one."""
@@ -234,14 +199,15 @@ class Pump:
     def _top_up(self):
         if self._fill == protocol.PACKET_HEADER:
             self._packet[1] = protocol.NO_START
-        while self._fill < self._limit:
+        limit = self._limit  # Bluetooth interrupts change it
+        while self._fill < limit:
             if self._at == self._length:
                 if not self._next():
                     return
                 if self._packet[1] == protocol.NO_START and self._fill - protocol.PACKET_HEADER < 255:
                     self._packet[1] = self._fill - protocol.PACKET_HEADER
             n = self._length - self._at
-            room = self._limit - self._fill
+            room = limit - self._fill
             if n > room:
                 n = room
             pcm.copy(self._packet, self._fill, self._body, self._at, n)
@@ -250,18 +216,17 @@ class Pump:
             if self._hurry_body > self._hurry:
                 self._hurry = self._hurry_body
 
-    # --- what is next ------------------------------------------------------------------------
-
     def _next(self):
         """Put the next message into `_body`; False when there is none, or it has to wait."""
-        if self._control and self._urgent_may_go():
+        if self._control and self._turns.urgent():
             kind, body = self._control.pop(0)
-            self._hurry_body = _NOW
+            self._hurry_body = NOW
             self._load(kind, body)
             return True
-        recording = self._choose()
+        recording = self._turns.choose()
         if recording is None:
             return False
+        self._hurry_body = self._turns.hurry
         if not recording.open_sent:
             recording.open_sent = True
             self._load(protocol.OPEN, protocol.open_body(recording.number, recording.kind, recording.meta))
@@ -277,71 +242,6 @@ class Pump:
                 + protocol.dumps(recording.end),
             )
         return True
-
-    def _sort(self):
-        """Find who is next in each lane."""
-        lanes = self._lanes
-        for i in range(len(lanes)):
-            lanes[i] = None
-        self._speaking = False
-        for recording in self._journal.recordings:
-            lane = _LANES[recording.kind]
-            if lane == _SPEECH and not recording.closed:
-                self._speaking = True
-                lane = _LIVE
-            if lanes[lane] is None and _waits(recording):
-                lanes[lane] = recording
-
-    def _lane(self, lane):
-        """The recording that is next in a lane, or None."""
-        recording = self._lanes[lane]
-        if recording is None or _waits(recording):
-            return recording
-        if lane == _LIVE:  # nothing is recorded while the pump runs, and there is one microphone
-            self._lanes[lane] = None
-        else:
-            self._sort()
-        return self._lanes[lane]
-
-    def _urgent_may_go(self):
-        if self._urgent >= _IN_A_ROW and self._lane(_LIVE) is not None:
-            return False
-        self._urgent += 1
-        return True
-
-    def _choose(self):
-        """The recording of the next message. None: there is none, or it waits for credit (`_held`)."""
-        recording = self._lane(_EVENT)
-        if recording is not None and self._urgent_may_go():
-            self._hurry_body = _NOW
-            return recording
-        live = self._lane(_LIVE)
-        waiting = self._backlog()
-        if live is not None and (waiting is None or self._live < _LIVE_IN_A_ROW):
-            self._urgent = 0
-            self._live += 1
-            self._hurry_body = _SOON
-            return live
-        if waiting is None:
-            return None
-        if self._speaking and self._live < _LIVE_IN_A_ROW and not self.pace.allows():
-            self._held = True
-            return None
-        self._live = 0
-        self._turn = (self._turn + 1) & 63
-        self._hurry_body = _CAN_WAIT
-        return waiting
-
-    def _backlog(self):
-        """Which of the backlog has its turn, or None."""
-        if self._turn == 63 and self._lane(_LOG) is not None:
-            return self._lanes[_LOG]
-        if self._turn & 7 == 7 and self._lane(_PHOTO) is not None:
-            return self._lanes[_PHOTO]
-        for lane in (_SPEECH, _PHOTO, _LOG):
-            if self._lane(lane) is not None:
-                return self._lanes[lane]
-        return None
 
     def _load(self, kind, body):
         n = len(body)

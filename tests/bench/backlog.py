@@ -21,6 +21,7 @@ RATE, FRAME = 16000, 320
 FRAME_BYTES = 164
 JOURNAL_KB = 2048
 HOLD_S = 0.35  # a press this long is a hold; what was said before waits until then
+_FRAME_MS, _PROGRAMS_MS = 20, 10
 _SETTLE_S = 1.0
 _AFTER_S = 2.0
 
@@ -30,6 +31,7 @@ class Take:
     """Latencies in ms of the frames that were live; what else the link did meanwhile."""
 
     latencies: list[float] = field(default_factory=list)
+    behind_s: float = 0.0  # late: until the host had caught up with the speaker
     backlog_kbps: float = 0.0
     left: int = 0
     rate: float = 0.0
@@ -38,10 +40,17 @@ class Take:
     measured: int = 0
 
 
+def bound_ms(interval_ms: float) -> float:
+    """What the latency of 95 % of the frames may be."""
+    return _FRAME_MS + interval_ms + _PROGRAMS_MS
+
+
 def fill(world: World, frames: int) -> None:
     """A recording of so many frames, all at once."""
     journal = world.glasses.journal
-    recording = journal.open("speech", {"codec": "dvi4", "rate": RATE, "frame": FRAME, "cause": "bench", "t": 0})
+    recording = journal.open(
+        "speech", {"codec": "dvi4", "rate": RATE, "frame": FRAME, "cause": "bench", "t": 0}
+    )
     for i in range(frames):
         offset = journal.slot()
         if offset < 0:
@@ -81,6 +90,7 @@ async def _talk(world: World, frames: int, seconds: float, late: bool) -> Take:
     await asyncio.sleep(1.5)
     started = world.chip.i2s.sessions[-1].started
     others = 0
+    behind = late
     for t, what, detail in world.events:
         if what != "frame":
             continue
@@ -89,7 +99,10 @@ async def _talk(world: World, frames: int, seconds: float, late: bool) -> Take:
             others += began <= t < ended
             continue
         sampled = started + (index + 1) * FRAME / RATE
-        if max(began, pressed + HOLD_S) <= sampled < ended:
+        if behind and t - sampled <= bound_ms(world.air.model.interval_ms) / 1000:
+            behind = False
+            take.behind_s = t - pressed
+        if not behind and max(began, pressed + HOLD_S) <= sampled < ended:
             take.latencies.append((t - sampled) * 1000)
     take.backlog_kbps = others * FRAME_BYTES * 8 / (ended - began) / 1000
     return take

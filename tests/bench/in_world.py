@@ -29,9 +29,7 @@ def _inside(folder: str) -> Iterator[None]:
         os.chdir(before)
 
 
-def in_world(
-    work: Callable[[World], Awaitable[T]], model: LinkModel, *, listen: bool, **options: Any
-) -> T:
+def in_world(work: Callable[[World], Awaitable[T]], model: LinkModel, *, listen: bool, **options: Any) -> T:
     """What ``await work(world)`` returns. The glasses are on, with `listen` a host has connected, and
     both sides offer the model's MTU. `options` are World's. RuntimeError if they did not agree on it."""
     results = []
