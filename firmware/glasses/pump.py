@@ -73,7 +73,10 @@ class Pump:
         """
         self.starts += 1
         if self.running:
-            self.stop()  # `_seq` goes on: the host would take a jump for a gap, and start over again
+            # Packet numbers go on and the message that is being cut is sent to its end: the host would
+            # take anything else for a gap, and start over again.
+            self._last = None
+            self._turns.begin()
             self._journal.rewind_all()
         self.resize(mtu)
         self.running = True
