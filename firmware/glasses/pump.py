@@ -18,6 +18,7 @@ _ENOMEM = 12
 _ENOTCONN = 128
 _MAX_CONTROL = 8
 _LONGEST = 527 - 3
+_NOWHERE = 1000
 
 
 class Pump:
@@ -40,6 +41,7 @@ class Pump:
         self._length = 0
         self._at = 0
         self._fill = protocol.PACKET_HEADER
+        self._start = _NOWHERE  # where in the packet the first message begins, after the header
         self._last = None  # recording and index of the last DATA or MORE
         self._last_index = -1
         self._busy = False
@@ -142,6 +144,8 @@ class Pump:
                 return self._rest()
             size = min(self._fill, limit)  # the MTU may have shrunk since it was filled
             self._packet[0] = self._seq
+            begins = self._start < min(size - header, protocol.NO_START)
+            self._packet[1] = self._start if begins else protocol.NO_START
             try:
                 self._notify(self._view(size))
             except OSError as error:
@@ -185,13 +189,19 @@ class Pump:
     def _keep_rest(self, size):
         """What did not fit into a packet of `size` bytes becomes the next one."""
         header = protocol.PACKET_HEADER
-        n = self._fill - size
-        first = self._packet[1]
-        pcm.copy(self._packet, header, self._packet, size, n)
-        # Where a second message began is not known any more: only a host with a gap would ask.
+        packet = self._packet
         cut = size - header
-        self._packet[1] = first - cut if cut <= first < protocol.NO_START else protocol.NO_START
-        self._fill = header + n
+        held = self._fill - header
+        start = self._start
+        while start < cut:
+            if start + protocol.MESSAGE_HEADER > held:
+                start = _NOWHERE
+            else:
+                length = packet[header + start + 1] | packet[header + start + 2] << 8
+                start += protocol.MESSAGE_HEADER + length
+        self._start = start - cut if start < held else _NOWHERE
+        pcm.copy(packet, header, packet, size, held - cut)
+        self._fill = header + held - cut
 
     def _view(self, size):
         view = self._views.get(size)
@@ -201,14 +211,14 @@ class Pump:
 
     def _top_up(self):
         if self._fill == protocol.PACKET_HEADER:
-            self._packet[1] = protocol.NO_START
+            self._start = _NOWHERE
         limit = self._limit  # Bluetooth interrupts change it
         while self._fill < limit:
             if self._at == self._length:
                 if not self._next():
                     return
-                if self._packet[1] == protocol.NO_START and self._fill - protocol.PACKET_HEADER < 255:
-                    self._packet[1] = self._fill - protocol.PACKET_HEADER
+                if self._start == _NOWHERE:
+                    self._start = self._fill - protocol.PACKET_HEADER
             n = self._length - self._at
             room = limit - self._fill
             if n > room:
