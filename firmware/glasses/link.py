@@ -65,6 +65,7 @@ class Link:
         self._retry = False
         self._advertised = None  # what is on the air, as far as we know,
         self._advertised_pairing = False  # and whether it says that hosts may pair
+        self._wait_ms = _DEFAULT_INTERVAL_MS  # when there was no room: when to try again
         self._extra = []  # further services: see `offer`
         self._owners = {}  # value handle of what a host may write: its service, None is this one
         self._public = []  # value handles that everybody may read
@@ -255,6 +256,8 @@ class Link:
             peer = guard.peers.get(data[0])
             if peer is not None:
                 peer.interval_ms = max(8, data[1] * 5 // 4)
+                if peer is self._host:
+                    self.pump.pace.changed()
         self._flag.set()
         return None
 
@@ -285,6 +288,7 @@ class Link:
     def kick(self):
         """Send what can be sent now. Called for each new frame; allocates nothing."""
         done = self.pump.pump()
+        self._wait_ms = self.interval_ms if done else self.pump.wait_ms
         if not self._changed:  # else `_on_change` comes first: it tells them who is there
             for extra in self._extra:
                 try:
@@ -303,7 +307,7 @@ class Link:
             if self._retry:
                 self._retry = False
                 # There is no "sent" event: buffers come back with the next connection event.
-                await asyncio.sleep_ms(self.interval_ms)
+                await asyncio.sleep_ms(self._wait_ms)
             else:
                 await self._flag.wait()
             if self._changed:

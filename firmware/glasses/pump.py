@@ -1,25 +1,24 @@
-"""The pump: decides what goes to the host next and fills packets with it.
+"""The pump: fills packets with what has its turn, and hands them to the stack.
 
-Order: replies to requests, then events, then the recording that is being made, then the backlog,
-oldest first, audio before pictures. A packet is filled to the live MTU as long as anything is
-waiting, and sent at once when nothing is. Nothing here allocates per frame.
+A packet is filled as long as anything may be sent, and goes at once when nothing is left. What goes first
+is for `glasses.turns` to say, how much of it beside live speech for `glasses.pace`. Nothing here
+allocates per frame.
 """
 
 import struct
+import time
 
-from glasses import protocol
+from glasses import pace, protocol
 from glasses.dsp import pcm
 from glasses.journal import NONE
 from glasses.journal import SLOT as _SLOT
+from glasses.turns import CAN_WAIT, NOW, SOON, Turns
 
 _ENOMEM = 12
 _ENOTCONN = 128
 _MAX_CONTROL = 8
 _LONGEST = 527 - 3
-# Pictures and logs wait for speech.
-_RANK = {"event": 0, "speech": 2, "photo": 3, "log": 4}
-_SPEECH = 2
-_LIVE = 1
+_NOWHERE = 1000
 
 
 class Pump:
@@ -28,6 +27,10 @@ class Pump:
     def __init__(self, journal, notify):
         self._journal = journal
         self._notify = notify
+        self.pace = pace.Pace(time.ticks_diff)
+        self._turns = Turns(journal, self.pace)
+        self._hurry = CAN_WAIT  # of the packet
+        self._hurry_body = CAN_WAIT  # of the message
         self._packet = bytearray(_LONGEST)
         self._whole = memoryview(self._packet)
         self._views = {}
@@ -38,10 +41,12 @@ class Pump:
         self._length = 0
         self._at = 0
         self._fill = protocol.PACKET_HEADER
+        self._start = _NOWHERE  # where in the packet the first message begins, after the header
         self._last = None  # recording and index of the last DATA or MORE
         self._last_index = -1
         self._busy = False
         self.running = False  # a host said READY
+        self.wait_ms = 0  # after `pump` returned False: when to call it again
         self.notifications = 0
         self.bytes = 0
         self.frames = 0
@@ -49,6 +54,9 @@ class Pump:
         self.enomem = 0
         self.failed = 0  # the stack refused for a reason of its own
         self.dropped_control = 0
+        self.starts = 0  # READYs
+        self.resumes = 0
+        self.paced = 0  # times the backlog had to wait for credit
 
     # --- life of a connection ----------------------------------------------------------------
 
@@ -56,6 +64,7 @@ class Pump:
         """A new connection: until the host says otherwise, everything is sent again."""
         self.stop()
         self._seq = 0
+        self.pace.begin(time.ticks_ms())
         self._journal.rewind_all()
 
     def start(self, mtu):
@@ -64,15 +73,20 @@ class Pump:
         `connect` and the host's RESUMEs have set the cursors; a host that says READY twice on one
         connection starts over.
         """
+        self.starts += 1
         if self.running:
-            seq = self._seq
-            self.connect()
-            self._seq = seq  # the host would take a jump for a gap, and start over again
+            # Packet numbers go on and the message that is being cut is sent to its end: the host would
+            # take anything else for a gap, and start over again.
+            self._last = None
+            self._turns.begin()
+            self._journal.rewind_all()
         self.resize(mtu)
         self.running = True
 
     def resize(self, mtu):
-        self._limit = min(max(mtu - 3, 20), _LONGEST)
+        """The MTU is another. Bluetooth interrupts call this, also in the middle of a packet."""
+        self._limit = pace.best_size(min(max(mtu - 3, 20), _LONGEST))
+        self.pace.use(self._limit)
 
     def stop(self):
         """The host is gone. What was half sent will be sent again."""
@@ -81,9 +95,12 @@ class Pump:
         self._length = self._at = 0
         self._control = []
         self._last = None
+        self._hurry = CAN_WAIT
+        self._turns.begin()
 
     def resume(self, recording, next_index):
         """Go back (or on) to a frame of a recording."""
+        self.resumes += 1
         self._journal.rewind(recording, next_index)
         recording.close_sent = False
         if self._last is recording:
@@ -106,7 +123,8 @@ class Pump:
     # --- sending -----------------------------------------------------------------------------
 
     def pump(self):
-        """Send until nothing is left (returns True) or the stack has no room (returns False)."""
+        """Send what may be sent now. False: call again in `wait_ms`, because the stack has no room or
+        what is left waits for credit. True: there is nothing left to send."""
         if not self.running or self._busy:
             return True
         self._busy = True
@@ -117,25 +135,73 @@ class Pump:
 
     def _run(self):
         header = protocol.PACKET_HEADER
+        self.pace.at(time.ticks_ms())
+        self._turns.sort()
         while True:
             self._top_up()
-            if self._fill == header:
-                return True
+            limit = self._limit
+            if self._fill == header or (self._fill < limit and self._may_wait()):
+                return self._rest()
+            size = min(self._fill, limit)  # the MTU may have shrunk since it was filled
             self._packet[0] = self._seq
+            begins = self._start < min(size - header, protocol.NO_START)
+            self._packet[1] = self._start if begins else protocol.NO_START
             try:
-                self._notify(self._view(self._fill))
+                self._notify(self._view(size))
             except OSError as error:
                 if error.args[0] == _ENOMEM:
                     self.enomem += 1
+                    self.pace.full()
+                    self.wait_ms = self.pace.retry_ms
                     return False
                 if error.args[0] != _ENOTCONN:
                     self.failed += 1
                 self.running = False  # until the host says READY again
                 return True
+            self.pace.sent(size)
             self.notifications += 1
-            self.bytes += self._fill
+            self.bytes += size
             self._seq = (self._seq + 1) & 0xFF
-            self._fill = header
+            if size == self._fill:
+                self._fill = header
+                self._hurry = CAN_WAIT
+            else:
+                self._keep_rest(size)
+
+    def _may_wait(self):
+        """Whether a packet with room left is better kept until it is full."""
+        if self._hurry == SOON:
+            return self._turns.speaking and self.pace.behind()
+        return self._hurry == CAN_WAIT and self._turns.held
+
+    def _rest(self):
+        """Nothing more may be sent now."""
+        part = self._fill != protocol.PACKET_HEADER
+        if not part and not self._turns.held:
+            self.pace.nothing_left()
+            return True
+        self.pace.not_full()
+        if self._turns.held:
+            self.paced += 1
+        self.wait_ms = self.pace.behind_ms() if part and self._hurry == SOON else self.pace.due_ms()
+        return False
+
+    def _keep_rest(self, size):
+        """What did not fit into a packet of `size` bytes becomes the next one."""
+        header = protocol.PACKET_HEADER
+        packet = self._packet
+        cut = size - header
+        held = self._fill - header
+        start = self._start
+        while start < cut:
+            if start + protocol.MESSAGE_HEADER > held:
+                start = _NOWHERE
+            else:
+                length = packet[header + start + 1] | packet[header + start + 2] << 8
+                start += protocol.MESSAGE_HEADER + length
+        self._start = start - cut if start < held else _NOWHERE
+        pcm.copy(packet, header, packet, size, held - cut)
+        self._fill = header + held - cut
 
     def _view(self, size):
         view = self._views.get(size)
@@ -145,30 +211,35 @@ class Pump:
 
     def _top_up(self):
         if self._fill == protocol.PACKET_HEADER:
-            self._packet[1] = protocol.NO_START
-        while self._fill < self._limit:
+            self._start = _NOWHERE
+        limit = self._limit  # Bluetooth interrupts change it
+        while self._fill < limit:
             if self._at == self._length:
                 if not self._next():
                     return
-                if self._packet[1] == protocol.NO_START and self._fill - protocol.PACKET_HEADER < 255:
-                    self._packet[1] = self._fill - protocol.PACKET_HEADER
+                if self._start == _NOWHERE:
+                    self._start = self._fill - protocol.PACKET_HEADER
             n = self._length - self._at
-            room = self._limit - self._fill
+            room = limit - self._fill
             if n > room:
                 n = room
             pcm.copy(self._packet, self._fill, self._body, self._at, n)
             self._fill += n
             self._at += n
+            if self._hurry_body > self._hurry:
+                self._hurry = self._hurry_body
 
     def _next(self):
-        """Put the next message into `_body`; False when there is none."""
-        if self._control:
+        """Put the next message into `_body`; False when there is none, or it has to wait."""
+        if self._control and self._turns.urgent():
             kind, body = self._control.pop(0)
+            self._hurry_body = NOW
             self._load(kind, body)
             return True
-        recording = self._choose()
+        recording = self._turns.choose()
         if recording is None:
             return False
+        self._hurry_body = self._turns.hurry
         if not recording.open_sent:
             recording.open_sent = True
             self._load(protocol.OPEN, protocol.open_body(recording.number, recording.kind, recording.meta))
@@ -184,23 +255,6 @@ class Pump:
                 + protocol.dumps(recording.end),
             )
         return True
-
-    def _choose(self):
-        best = None
-        best_rank = 99
-        for recording in self._journal.recordings:
-            if recording.draft:
-                continue
-            nothing_held = recording.open_sent and recording.cursor == NONE
-            if nothing_held and (recording.close_sent or not recording.closed):
-                continue
-            rank = _RANK[recording.kind]
-            if rank == _SPEECH and not recording.closed:
-                rank = _LIVE
-            if rank < best_rank:
-                best = recording
-                best_rank = rank
-        return best
 
     def _load(self, kind, body):
         n = len(body)
@@ -253,4 +307,7 @@ class Pump:
             "pump.enomem": self.enomem,
             "pump.failed": self.failed,
             "pump.dropped_control": self.dropped_control,
+            "pump.starts": self.starts,
+            "pump.resumes": self.resumes,
+            "pump.paced": self.paced,
         }

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.world import World, run_world
 
@@ -29,9 +29,9 @@ def _inside(folder: str) -> Iterator[None]:
         os.chdir(before)
 
 
-def in_world(work: Callable[[World], Awaitable[T]], model: LinkModel, *, listen: bool) -> T:
+def in_world(work: Callable[[World], Awaitable[T]], model: LinkModel, *, listen: bool, **options: Any) -> T:
     """What ``await work(world)`` returns. The glasses are on, with `listen` a host has connected, and
-    both sides offer the model's MTU. RuntimeError if they did not agree on it."""
+    both sides offer the model's MTU. `options` are World's. RuntimeError if they did not agree on it."""
     results = []
 
     async def play(world: World) -> None:
@@ -42,5 +42,5 @@ def in_world(work: Callable[[World], Awaitable[T]], model: LinkModel, *, listen:
     with tempfile.TemporaryDirectory(prefix="lunette-bench-") as folder, _inside(folder):
         Path("settings.json").write_text(json.dumps({"mtu": model.mtu}))
         with contextlib.redirect_stdout(io.StringIO()):  # the firmware's log
-            run_world(Path(folder), play, listen=listen, model=model)
+            run_world(Path(folder), play, listen=listen, model=model, **options)
     return results[0]

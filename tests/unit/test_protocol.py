@@ -80,7 +80,9 @@ def test_the_pump_makes_the_packets_of_the_reference(
         assert pump.control(kind, body)
     pump.start(mtu)
     assert pump.pump()
-    assert packets == pack(messages, mtu)
+    # It leaves room in a packet rather than begin another one of the link layer with a few bytes.
+    room = mtu - 3
+    assert packets == pack(messages, 3 + (244 if 244 < room < 488 else min(room, 495)))
 
 
 @st.composite
