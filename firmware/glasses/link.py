@@ -61,6 +61,7 @@ class Link:
         self._stream = 0
         self._control = 0
         self._conn = -1
+        self._peer = b""  # address of the host
         self._session = 0  # which connection the rest of the runtime knows of, 0 = none
         self.mtu = _DEFAULT_MTU
         self.interval_ms = _DEFAULT_INTERVAL_MS
@@ -161,6 +162,7 @@ class Link:
             elif event == _CONNECT:
                 if self._conn < 0:
                     self._conn = data[0]
+                    self._peer = bytes(data[2])
                     self.mtu = _DEFAULT_MTU
                     self.connects += 1
                     self._changed = True
@@ -235,7 +237,7 @@ class Link:
         elif not self._session:
             self._session = self.connects
             self._log.info("link", "connected")
-            self.pump.connect()
+            self.pump.connect(self._peer)
             for extra in self._extra:
                 extra.connected(self._conn)
             self._bus.emit("connected", 0)

@@ -12,6 +12,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 SLOTS = 5
 KINDS = ("speech", "photo", "log", "event")
+HOSTS = [bytes([n] * 6) for n in range(6)]
+KNOWN = 4  # hosts whose places are kept
+
+
+class Place:
+    """How far a host is with one recording."""
+
+    def __init__(self) -> None:
+        self.acked = 0
+        self.sent = 0
+        self.ever: set[int] = set()  # frames that were sent to it
+        self.has: set[int] = set()  # those of them that it still had when it connected, and later ones
 
 
 class Model:
@@ -22,25 +34,41 @@ class Model:
         self.draft = draft
         self.closed = False
         self.frames: list[tuple[int, bytes]] = []  # held: index and payload
+        self.kept: set[int] = set()  # frames that were ever held
         self.count = 0
         self.lost = 0
         self.payload = b""  # of all frames ever
         self.to_send: list[int] = []  # indices from the cursor on
-        self.sent = 0
+        self.places: dict[bytes, Place] = {}
+        self.reclaimed = False
+        self.safe = 0
+
+    def at(self, host: bytes) -> Place:
+        return self.places.setdefault(host, Place())
+
+    @property
+    def spare(self) -> int:
+        """Frames that some host has."""
+        return sum(index < self.safe for index, _ in self.frames)
 
 
 class JournalMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        from glasses.journal import NONE, SLOT, Journal
+        from glasses.journal import SLOT, Journal
+        from glasses.recording import NONE
 
         self.none = NONE
         self.slot_bytes = SLOT
         self.journal = Journal(SLOTS * SLOT + 5, boot=3)
+        self.journal.connect(HOSTS[0])
+        self.host = HOSTS[0]
+        self.known: list[bytes] = []
         self.pairs: list[tuple[Any, Model]] = []
         self.evicted_frames = 0
         self.evicted_recordings = 0
         self.lost = 0
+        self.reclaimed = 0
         self.refused = 0
         self.highest = 0
 
@@ -61,24 +89,37 @@ class JournalMachine(RuleBasedStateMachine):
         assert recording.number not in [model.number for _, model in self.pairs]
         self.pairs.append((recording, Model(recording.number, draft)))
 
+    def make_room(self) -> bool:
+        """What must happen when every slot is taken."""
+        spare = next((p[1] for p in self.pairs if p[1].spare), None)
+        if spare is not None:
+            index, _ = spare.frames.pop(0)
+            if spare.to_send[:1] == [index]:
+                spare.to_send.pop(0)
+            spare.reclaimed = True
+            self.reclaimed += 1
+            return True
+        victim = next((p for p in self.pairs if p[1].closed and not p[1].draft and p[1].frames), None)
+        if victim is None:
+            return False
+        self.evicted_frames += len(victim[1].frames)
+        self.evicted_recordings += 1
+        self.drop(victim)
+        return True
+
     @rule(data=st.data(), payload=st.binary(min_size=1, max_size=12))
     def append(self, data: st.DataObject, payload: bytes) -> None:
         pair = self.pick(data, lambda m: not m.closed)
         if pair is None:
             return
         recording, model = pair
-        if self.held() == SLOTS:
-            victim = next((p for p in self.pairs if p[1].closed and not p[1].draft and p[1].frames), None)
-            if victim is None:
-                assert self.journal.slot() == -1
-                self.journal.lose(recording)
-                model.count += 1
-                model.lost += 1
-                self.lost += 1
-                return
-            self.evicted_frames += len(victim[1].frames)
-            self.evicted_recordings += 1
-            self.drop(victim)
+        if self.held() == SLOTS and not self.make_room():
+            assert self.journal.slot() == -1
+            self.journal.lose(recording)
+            model.count += 1
+            model.lost += 1
+            self.lost += 1
+            return
         offset = self.journal.slot()
         assert 0 <= offset <= len(self.journal.data) - self.slot_bytes
         assert offset % self.slot_bytes == 0
@@ -86,9 +127,10 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal.append(recording, len(payload))
         model.frames.append((model.count, payload))
         model.to_send.append(model.count)
+        model.kept.add(model.count)
         model.count += 1
         model.payload += payload
-        self.highest = max(self.highest, self.held())
+        self.highest = max(self.highest, self.held() - self.spare())
 
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
@@ -136,57 +178,115 @@ class JournalMachine(RuleBasedStateMachine):
         if pair is None:
             return
         recording, model = pair
+        place = model.at(self.host)
         for _ in range(n):
-            slot = recording.cursor
-            if slot == self.none:
+            if recording.cursor == self.none:
                 assert model.to_send == []
                 if recording.closed:
                     recording.close_sent = True
-                    recording.sent = model.sent = model.count + 1
+                    recording.sent = place.sent = model.count + 1
                 return
-            offset, size, index = self.journal.frame(slot)
+            assert self.journal.load(recording)
+            index, start = self.journal.frame_index, self.journal.frame_at
             assert index == model.to_send.pop(0)
-            payload = bytes(self.journal.data[offset : offset + size])
+            payload = bytes(self.journal.frame_data[start : start + self.journal.frame_size])
             assert (index, payload) in model.frames
-            recording.cursor = self.journal.after(slot)
-            recording.sent = model.sent = max(model.sent, index + 1)
+            recording.sent = place.sent = max(place.sent, index + 1)
+            place.ever.add(index)
+            place.has.add(index)
 
     @rule(data=st.data(), number=st.integers(0, 2**32 - 1), next_index=st.integers(0, 40))
     def ack(self, data: st.DataObject, number: int, next_index: int) -> None:
         pair = self.pick(data) if data.draw(st.booleans()) else None
         if pair is not None:
             number = pair[1].number
-            edges = (pair[1].sent, pair[1].sent + 1, pair[1].count, pair[1].count + 1)
+            sent = pair[1].at(self.host).sent
+            edges = (sent, sent + 1, pair[1].count, pair[1].count + 1)
             next_index = data.draw(st.sampled_from((*edges, next_index)))
         pair = next((p for p in self.pairs if p[1].number == number and not p[1].draft), None)
         accepted = self.journal.ack(number, next_index)
-        assert accepted == (pair is not None and next_index <= pair[1].sent)
+        assert accepted == (pair is not None and next_index <= pair[1].at(self.host).sent)
         if not accepted or pair is None:
             self.refused += 1
             return
+        if self.host not in self.known:
+            if len(self.known) == KNOWN:
+                self.forgotten(self.known.pop(0), but=pair)
+            self.known.append(self.host)
         model = pair[1]
-        model.frames = [f for f in model.frames if f[0] >= next_index]
+        place = model.at(self.host)
+        place.acked = max(place.acked, next_index)
+        place.has |= {i for i in place.ever if i < next_index}
+        model.safe = max(model.safe, next_index)
         model.to_send = [i for i in model.to_send if i >= next_index]
-        if model.closed and next_index > model.count:
+        self.settle(pair)
+
+    def settle(self, pair: tuple[Any, Model]) -> None:
+        """Is it right that it has left, or that it has not?"""
+        recording, model = pair
+        left = recording not in self.journal.recordings
+        done = [host for host, place in model.places.items() if place.acked > model.count]
+        if not model.closed or not done:
+            assert not left
+        elif not model.reclaimed:
+            assert left, "that host could get all of it"
+        elif left:
+            have_all = [host for host in done if model.places[host].has == model.kept]
+            gone = model.kept - {index for index, _ in model.frames}
+            heads = [h for h in self.known if h not in done and gone <= model.at(h).has and model.at(h).acked]
+            assert have_all or not heads, "a host that has the head could still complete it"
+        if left:
             self.drop(pair)
+
+    def forgotten(self, host: bytes, but: Any = None) -> None:
+        for pair in list(self.pairs):
+            pair[1].places.pop(host, None)
+            if pair is not but:
+                self.settle(pair)
 
     @rule(data=st.data(), next_index=st.integers(0, 40))
     def rewind(self, data: st.DataObject, next_index: int) -> None:
-        pair = self.pick(data)
+        """RESUME: the host has what was sent to it below that frame, and nothing else."""
+        pair = self.pick(data, lambda m: not m.draft)
         if pair is not None:
             self.journal.rewind(pair[0], next_index)
+            place = pair[1].at(self.host)
+            place.has = {i for i in place.ever if i < next_index}
             pair[1].to_send = [i for i, _ in pair[1].frames if i >= next_index]
 
-    @rule()
-    def rewind_all(self) -> None:
-        self.journal.rewind_all()
-        for _, model in self.pairs:
-            model.to_send = [i for i, _ in model.frames]
+    @rule(host=st.sampled_from(HOSTS))
+    def connect(self, host: bytes) -> None:
+        self.journal.connect(host)
+        if host != self.host:
+            for _, model in self.pairs:
+                if not model.at(self.host).acked:
+                    del model.places[self.host]  # who never acknowledges is not remembered
+        self.host = host
+        if host in self.known:
+            self.known.remove(host)
+            self.known.append(host)
+        for recording, model in self.pairs:
+            place = model.at(host)
+            place.has = {i for i in place.ever if i < place.acked}
+            model.to_send = [i for i, _ in model.frames if i >= place.acked]
+            done = model.closed and place.acked > model.count
+            assert (recording.open_sent, recording.close_sent) == (done, done)
+
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        host = data.draw(st.sampled_from(HOSTS))
+        self.journal.forget(host)
+        if host in self.known and host != self.host:
+            self.known.remove(host)
+            self.forgotten(host)
 
     # --- always
 
     def held(self) -> int:
         return sum(len(model.frames) for _, model in self.pairs)
+
+    def spare(self) -> int:
+        return sum(model.spare for _, model in self.pairs)
 
     @invariant()
     def same_recordings(self) -> None:
@@ -199,6 +299,7 @@ class JournalMachine(RuleBasedStateMachine):
             )
             found = self.journal.find(model.number)
             assert found is (None if model.draft else recording)
+            assert recording.acked == model.at(self.host).acked
 
     @invariant()
     def same_frames(self) -> None:
@@ -210,6 +311,7 @@ class JournalMachine(RuleBasedStateMachine):
                 held.append((index, bytes(self.journal.data[offset : offset + size])))
                 slot = self.journal.after(slot)
             assert held == model.frames
+            assert recording.held == len(held)
             cursor = recording.cursor
             due = [] if cursor == self.none else [self.journal.index_of(cursor)]
             assert due == model.to_send[:1]
@@ -222,12 +324,13 @@ class JournalMachine(RuleBasedStateMachine):
     @invariant()
     def slots_are_conserved(self) -> None:
         assert self.journal.slots == SLOTS
-        assert self.journal.free + self.held() == SLOTS
-        free, slot = 0, self.journal._free
-        while slot != self.none and free <= SLOTS:
-            free += 1
+        assert self.journal.free + self.held() - self.spare() == SLOTS
+        assert self.journal.reclaimable == self.spare()
+        empty, slot = 0, self.journal._empty
+        while slot != self.none and empty <= SLOTS:
+            empty += 1
             slot = self.journal.after(slot)
-        assert free == self.journal.free
+        assert empty == SLOTS - self.held()
 
     @invariant()
     def same_counters(self) -> None:
@@ -235,6 +338,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert counters["journal.evicted_frames"] == self.evicted_frames
         assert counters["journal.evicted_recordings"] == self.evicted_recordings
         assert counters["journal.lost_frames"] == self.lost
+        assert counters["journal.reclaimed"] == self.reclaimed
         assert counters["journal.refused_acks"] == self.refused
         assert counters["journal.high_water"] == self.highest
         assert counters["journal.recordings"] == len(self.pairs)
@@ -263,7 +367,8 @@ def test_a_journal_for_one_frame_is_refused(micropython: Any) -> None:
 
 
 def test_the_largest_journal(micropython: Any) -> None:
-    from glasses.journal import NONE, SLOT, Journal
+    from glasses.journal import SLOT, Journal
+    from glasses.recording import NONE
 
     journal = Journal((NONE + 10) * SLOT)
     assert journal.slots == NONE  # the number that means "no slot" is none
@@ -334,24 +439,37 @@ def test_only_whole_recordings_for_the_host_are_evicted_the_oldest_first(micropy
     assert (journal.evicted_recordings, journal.evicted_frames) == (2, 2)
 
 
+def send(journal: Any, recording: Any) -> list[int]:
+    """Send what is to be sent of a recording, as the pump does; the indices."""
+    sent = []
+    while recording.cursor != 0xFFFF:
+        assert journal.load(recording)
+        sent.append(journal.frame_index)
+        recording.sent = max(recording.sent, journal.frame_index + 1)
+    if recording.closed:
+        recording.sent = recording.count + 1
+    return sent
+
+
 def test_a_recording_grows_on_after_all_of_it_was_acknowledged(micropython: Any) -> None:
     journal = make(micropython, 4)
+    journal.connect(b"a")
     recording = journal.open("speech", {})
     other = journal.open("speech", {})
     for round_ in range(5):
         journal.write(recording, b"ab")
-        journal.write(other, b"c")  # takes the slot that the first one gives back
-        recording.cursor = other.cursor = journal.after(recording.cursor)
-        recording.sent = other.sent = round_ + 1
+        journal.write(other, b"c")
+        assert send(journal, recording) == send(journal, other) == [round_]
         assert journal.ack(recording.number, round_ + 1)
         assert journal.ack(other.number, round_ + 1)
         assert journal.free == 4
     journal.close(recording)
     assert journal.ack(recording.number, 5)
     assert journal.recordings == [recording, other], "the CLOSE is not acknowledged"
-    recording.sent = 6
+    send(journal, recording)
     assert journal.ack(recording.number, 6)
     assert journal.recordings == [other]
+    assert journal.counters()["journal.evicted_recordings"] == 0
 
 
 def test_the_cursor_does_not_stay_on_a_frame_that_is_acknowledged(micropython: Any) -> None:
@@ -366,6 +484,118 @@ def test_the_cursor_does_not_stay_on_a_frame_that_is_acknowledged(micropython: A
     assert journal.index_of(recording.cursor) == 2
     assert journal.ack(recording.number, 3)
     assert recording.cursor == 0xFFFF
+
+
+def test_each_host_goes_on_from_where_it_was(micropython: Any) -> None:
+    journal = make(micropython, 8)
+    recording = journal.open("speech", {})
+    for _ in range(6):
+        journal.write(recording, b"x")
+    journal.close(recording)
+    for host, due, acked in ((b"a", 0, 4), (b"b", 0, 2), (b"a", 4, 5), (b"b", 2, 2), (b"c", 0, 0)):
+        journal.connect(host)
+        assert send(journal, recording) == list(range(due, 6))
+        assert journal.ack(recording.number, acked)
+    assert journal.free == 7
+    journal.connect(b"b")
+    send(journal, recording)
+    assert journal.ack(recording.number, 7)
+    assert journal.recordings == []
+
+
+def test_a_host_cannot_acknowledge_what_only_another_was_sent(micropython: Any) -> None:
+    journal = make(micropython, 4)
+    recording = journal.open("speech", {})
+    journal.write(recording, b"x")
+    journal.connect(b"a")
+    send(journal, recording)
+    journal.connect(b"b")
+    assert not journal.ack(recording.number, 1)
+    assert (journal.refused_acks, journal.free) == (1, 3)
+
+
+def test_a_frame_that_is_reclaimed_before_a_host_was_sent_it_is_skipped(micropython: Any) -> None:
+    journal = make(micropython, 4)
+    recording = journal.open("speech", {})
+    for _ in range(4):
+        journal.write(recording, b"x")
+    journal.connect(b"a")
+    send(journal, recording)
+    assert journal.ack(recording.number, 2)
+    journal.connect(b"b")
+    for _ in range(3):  # the third finds no room
+        journal.write(recording, b"y")
+    assert (journal.reclaimed, recording.lost) == (2, 1)
+    assert send(journal, recording) == [2, 3, 4, 5]
+    journal.close(recording)
+    send(journal, recording)
+    assert journal.ack(recording.number, 8)
+    assert journal.recordings == [recording], "b never got the head"
+
+
+def tail_for_b(micropython: Any) -> tuple[Any, Any]:
+    """`a` has the first half of a recording, the rest is all that is left of it, and `b` has taken that."""
+    journal = make(micropython, 4)
+    recording = journal.open("speech", {})
+    journal.connect(b"a")
+    for i in range(6):
+        journal.write(recording, b"x")
+        if i < 3:
+            send(journal, recording)
+            assert journal.ack(recording.number, i + 1)
+    assert (journal.reclaimed, journal.free, journal.lost_frames) == (2, 1, 0)
+    journal.close(recording)
+    journal.connect(b"b")
+    assert send(journal, recording) == [2, 3, 4, 5]
+    assert journal.ack(recording.number, 7)
+    return journal, recording
+
+
+def test_who_got_only_the_tail_does_not_delete_it_for_who_has_the_head(micropython: Any) -> None:
+    journal, recording = tail_for_b(micropython)
+    assert journal.recordings == [recording]
+    journal.connect(b"b")
+    assert recording.close_sent, "it is not sent to b again"
+    journal.connect(b"a")
+    assert send(journal, recording) == [3, 4, 5]
+    assert journal.ack(recording.number, 7)
+    assert journal.recordings == []
+
+
+def test_when_who_has_the_head_is_forgotten_the_tail_need_not_wait(micropython: Any) -> None:
+    journal, _ = tail_for_b(micropython)
+    journal.forget(b"a")
+    assert journal.recordings == []
+    assert journal.free == 4
+
+
+def test_passers_by_push_nobody_out(micropython: Any) -> None:
+    journal = make(micropython, 8)
+    recording = journal.open("speech", {})
+    for _ in range(6):
+        journal.write(recording, b"x")
+    journal.connect(b"a")
+    send(journal, recording)
+    journal.ack(recording.number, 4)
+    for n in range(20):
+        journal.connect(bytes([n]))
+        send(journal, recording)
+    journal.connect(b"a")
+    assert recording.acked == 4
+    for n in range(4):
+        journal.connect(bytes([n]))
+        send(journal, recording)
+        journal.ack(recording.number, 1)
+    journal.connect(b"a")
+    assert recording.acked == 0, "four others acknowledged since"
+
+
+def test_a_number_that_waits_is_not_given_again(micropython: Any) -> None:
+    journal = make(micropython, 4)
+    waiting = journal.open("speech", {})
+    for _ in range(0xFFFF):
+        journal.discard(journal.open("log", {}, draft=True))
+    assert journal.open("log", {}).number != waiting.number
 
 
 def test_recordings_without_frames_do_not_pile_up(micropython: Any) -> None:
