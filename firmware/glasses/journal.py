@@ -14,6 +14,7 @@ flash is evicted, never one that is still being recorded; when that does not hel
 lost. All are counted.
 """
 
+import gc
 from array import array
 
 from glasses.dsp import crc32
@@ -26,6 +27,23 @@ MAX_HOSTS = 4  # whose places are kept; one that was not here for longest is for
 
 class JournalError(Exception):
     """The journal was asked for something that is not so (a frame of a closed recording, ...)."""
+
+
+def largest(size, boot, reserve):
+    """A Journal of `size` bytes, or of the half, and so on, so that the heap has `reserve` bytes left.
+    Raises MemoryError when not even 4 KB fit."""
+    while True:
+        gc.collect()
+        if size < 4096:
+            raise MemoryError("no memory for a journal")
+        try:
+            journal = Journal(size, boot)
+            if gc.mem_free() >= reserve:
+                return journal
+            del journal
+        except MemoryError:
+            pass
+        size //= 2
 
 
 class Journal:
@@ -248,6 +266,15 @@ class Journal:
     def _settle(self, recording):
         if recording.settled() and recording in self.recordings:
             self._drop(recording)
+
+    @property
+    def saved(self):
+        """How many recordings are in flash."""
+        n = 0
+        for recording in self.recordings:
+            if recording.file is not None:
+                n += 1
+        return n
 
     def find(self, number):
         """The published recording with that id, or None."""

@@ -11,15 +11,20 @@ from glasses.board import Parts
 from glasses.bus import Bus
 from glasses.commands import Commands
 from glasses.fingers import Fingers
-from glasses.journal import Journal
+from glasses.journal import largest
 from glasses.link import Link
 from glasses.log import Log
 from glasses.power import Power
+from glasses.saver import Saver
 from glasses.settings import Settings
+from glasses.spool import Spool
 from glasses.voice import Voice
 
 VERSION = "0.1.0"
 _TICK_MS = 5
+# Heap that the journal leaves to all else: code that is yet to be imported, the app, and, on chips
+# without PSRAM, Bluetooth, whose memory the heap would otherwise grow into.
+_HEAP_RESERVE = 98304
 
 
 def _next_boot():
@@ -68,7 +73,10 @@ class Glasses:
         self.boot = _next_boot()
         self.bus = Bus()
         self.power = Power(self.log)
-        self.journal = Journal(board.JOURNAL_KB * 1024, self.boot)
+        self.journal = largest(board.JOURNAL_KB * 1024, self.boot, _HEAP_RESERVE)
+        kb = len(self.journal.data) // 1024
+        if kb < board.JOURNAL_KB * 3 // 4:
+            self.log.warning("journal", "memory for %d KB, not for %d" % (kb, board.JOURNAL_KB))
         self.fingers = Fingers(self.bus, self.settings)
         self.parts = Parts(board, self.fingers)
         for problem in self.parts.problems:
@@ -85,6 +93,13 @@ class Glasses:
             self.settings.probe_heap,
             self.settings.longest_s,
         )
+        self.spool = Spool(self.log)
+        self.saver = Saver(
+            self.journal, self.spool, self.log, lambda: self.voice.capturing, lambda: self.link.streaming
+        )
+        self.spool.restore(self.journal)
+        if self.journal.recordings:
+            self.log.info("journal", "%d recordings from before" % len(self.journal.recordings))
         offered = services.standard(self.parts.battery, board, VERSION)
         if self.settings.omi:
             from glasses.compat import omi
@@ -101,6 +116,7 @@ class Glasses:
             "voice": self.voice.run,
             "link": self.link.run,
             "hooks": self.bus.run,
+            "saver": self.saver.run,
             "values": services.Refresher(self.link, self.bus, offered).run,
         }
         self._tasks = {}
@@ -240,7 +256,7 @@ class Glasses:
     def counters(self):
         """Every counter of the firmware by name."""
         counts = {}
-        for part in (self.journal, self.link, self.voice, self.bus, self.fingers):
+        for part in (self.journal, self.saver, self.link, self.voice, self.bus, self.fingers):
             counts.update(part.counters())
         return counts
 
@@ -275,6 +291,8 @@ class Glasses:
             "parts": self.parts.names(),
             "recordings": len(self.journal.recordings),
             "journal_free": self.journal.free,
+            "saved": self.journal.saved,
+            "saved_bytes": self.spool.bytes,
             "states": self.power.seconds(),
             "counters": self.counters(),
             "heap": self.heap(),

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import binascii
+import importlib
 from typing import Any
 
 import hypothesis.strategies as st
 import pytest
+from flash_shim import Disk
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 SLOTS = 5
+
+
+class Log:
+    """The firmware's, for what must not have to say anything."""
+
+    def error(self, area: str, text: str) -> None:
+        raise AssertionError(text)
+
+
 KINDS = ("speech", "photo", "log", "event")
 HOSTS = [bytes([n] * 6) for n in range(6)]
 KNOWN = 4  # hosts whose places are kept
@@ -42,14 +53,16 @@ class Model:
         self.places: dict[bytes, Place] = {}
         self.reclaimed = False
         self.safe = 0
+        self.saved = False  # the frames are in flash
+        self.progress: dict[bytes, int] = {}  # what each host had acknowledged when it was saved
 
     def at(self, host: bytes) -> Place:
         return self.places.setdefault(host, Place())
 
     @property
     def spare(self) -> int:
-        """Frames that some host has."""
-        return sum(index < self.safe for index, _ in self.frames)
+        """Frames in memory that some host has."""
+        return 0 if self.saved else sum(index < self.safe for index, _ in self.frames)
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -61,6 +74,9 @@ class JournalMachine(RuleBasedStateMachine):
         self.none = NONE
         self.slot_bytes = SLOT
         self.journal = Journal(SLOTS * SLOT + 5, boot=3)
+        self.boot = 3
+        self.disk = Disk()
+        self.start_spool()
         self.journal.connect(HOSTS[0])
         self.host = HOSTS[0]
         self.known: list[bytes] = []
@@ -71,6 +87,11 @@ class JournalMachine(RuleBasedStateMachine):
         self.reclaimed = 0
         self.refused = 0
         self.highest = 0
+
+    def start_spool(self) -> None:
+        spool = importlib.import_module("glasses.spool")
+        self.disk.plug(spool)
+        self.spool = self.journal.spool = spool.Spool(Log())
 
     def pick(self, data: st.DataObject, wanted: Any = lambda model: True) -> tuple[Any, Model] | None:
         fitting = [pair for pair in self.pairs if wanted(pair[1])]
@@ -85,7 +106,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(KINDS), draft=st.booleans())
     def open(self, kind: str, draft: bool) -> None:
         recording = self.journal.open(kind, {"a": 1}, draft)
-        assert recording.number >> 16 == 3
+        assert recording.number >> 16 == self.boot
         assert recording.number not in [model.number for _, model in self.pairs]
         self.pairs.append((recording, Model(recording.number, draft)))
 
@@ -99,7 +120,8 @@ class JournalMachine(RuleBasedStateMachine):
             spare.reclaimed = True
             self.reclaimed += 1
             return True
-        victim = next((p for p in self.pairs if p[1].closed and not p[1].draft and p[1].frames), None)
+        victims = (p for p in self.pairs if p[1].closed and not p[1].draft and not p[1].saved and p[1].frames)
+        victim = next(victims, None)
         if victim is None:
             return False
         self.evicted_frames += len(victim[1].frames)
@@ -271,6 +293,7 @@ class JournalMachine(RuleBasedStateMachine):
             model.to_send = [i for i, _ in model.frames if i >= place.acked]
             done = model.closed and place.acked > model.count
             assert (recording.open_sent, recording.close_sent) == (done, done)
+            assert recording.meta == {"a": 1}
 
     @rule(data=st.data())
     def forget(self, data: st.DataObject) -> None:
@@ -280,10 +303,69 @@ class JournalMachine(RuleBasedStateMachine):
             self.known.remove(host)
             self.forgotten(host)
 
+    # --- flash
+
+    @rule(data=st.data())
+    def save(self, data: st.DataObject) -> None:
+        from glasses.spool import Writer
+
+        pair = self.pick(data, lambda m: m.closed and not m.draft and not m.saved)
+        if pair is None:
+            return
+        recording, model = pair
+        writer = Writer(self.spool, self.journal, recording)
+        while not writer.done:
+            writer.step()
+        self.journal.move(recording, writer.file)
+        model.saved = True
+        model.progress = {host: place.acked for host, place in model.places.items() if place.acked}
+
+    @rule()
+    def evict_saved(self) -> None:
+        pair = next((p for p in self.pairs if p[1].saved), None)
+        assert self.journal.evict_saved() == (pair is not None)
+        if pair is not None:
+            self.evicted_frames += len(pair[1].frames)
+            self.evicted_recordings += 1
+            self.drop(pair)
+
+    @rule(swept=st.booleans())
+    def power_cycle(self, swept: bool) -> None:
+        """What is in flash, and only that, is there again; also what was not removed in time."""
+        from glasses.journal import Journal
+
+        while swept and self.spool.doomed:
+            self.spool.sweep()
+        if self.spool.doomed:
+            return
+        self.boot += 1
+        self.journal = Journal(SLOTS * self.slot_bytes + 5, self.boot)
+        self.start_spool()
+        self.spool.restore(self.journal)
+        saved = {model.number: model for _, model in self.pairs if model.saved}
+        # The order is that in which they were saved.
+        assert sorted(r.number for r in self.journal.recordings) == sorted(saved)
+        self.pairs = [(r, saved[r.number]) for r in self.journal.recordings]
+        self.known = list(self.journal._hosts)
+        self.evicted_frames = self.evicted_recordings = self.lost = self.reclaimed = 0
+        self.refused = self.highest = 0
+        for _, model in self.pairs:
+            model.safe = max((model.progress[h] for h in model.progress if h in self.known), default=0)
+            old, model.places = model.places, {}
+            for host in model.progress:
+                if host in self.known:
+                    place = model.places[host] = Place()
+                    place.acked = place.sent = model.progress[host]
+                    if host in old:
+                        place.ever = {i for i in old[host].ever if i < place.acked}
+                        place.has = set(place.ever)
+        self.host = b"nobody"
+        self.connect(HOSTS[1])
+
     # --- always
 
     def held(self) -> int:
-        return sum(len(model.frames) for _, model in self.pairs)
+        return sum(len(model.frames) for _, model in self.pairs if not model.saved)
 
     def spare(self) -> int:
         return sum(model.spare for _, model in self.pairs)
@@ -310,10 +392,22 @@ class JournalMachine(RuleBasedStateMachine):
                 assert (size, index) == (self.journal.size_of(slot), self.journal.index_of(slot))
                 held.append((index, bytes(self.journal.data[offset : offset + size])))
                 slot = self.journal.after(slot)
-            assert held == model.frames
+            assert held == ([] if model.saved else model.frames)
             assert recording.held == len(held)
             cursor = recording.cursor
-            due = [] if cursor == self.none else [self.journal.index_of(cursor)]
+            if model.saved:
+                for place, (index, payload) in enumerate(model.frames):
+                    assert self.spool.read(recording.file, place)
+                    assert (self.spool.index, self.spool.size) == (index, len(payload))
+                    assert self.spool.record[5 : 5 + len(payload)] == payload
+                assert recording.file.frames == len(model.frames)
+                if cursor != self.none:
+                    assert self.spool.read(recording.file, cursor - 0x10000)
+            due = (
+                []
+                if cursor == self.none
+                else [self.spool.index if model.saved else self.journal.index_of(cursor)]
+            )
             assert due == model.to_send[:1]
 
     @invariant()
@@ -348,7 +442,7 @@ def test_journal_behaves_like_its_model(micropython: Any) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
-        JournalMachine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+        JournalMachine, settings=settings(max_examples=80, stateful_step_count=50, deadline=None)
     )
 
 
@@ -364,6 +458,35 @@ def test_a_journal_for_one_frame_is_refused(micropython: Any) -> None:
     with pytest.raises(ValueError, match="two frames"):
         Journal(2 * SLOT - 1)
     assert Journal(2 * SLOT).slots == 2
+
+
+@pytest.mark.parametrize(
+    "wanted, heap, reserve, expected",
+    [
+        (1 << 20, 2 << 20, 100_000, 1 << 20),
+        (1 << 20, 300_000, 100_000, 131_072),
+        (1 << 18, 270_000, 9_000, 1 << 17),
+    ],
+)
+def test_a_journal_is_halved_until_the_rest_has_its_reserve(
+    micropython: Any, monkeypatch: pytest.MonkeyPatch, wanted: int, heap: int, reserve: int, expected: int
+) -> None:
+    journal = importlib.import_module("glasses.journal")
+    living = []
+
+    class Sized(journal.Journal):  # type: ignore[misc, name-defined]
+        def __init__(self, size: int, boot: int):
+            if size > heap:
+                raise MemoryError
+            super().__init__(size, boot)
+            living.append(size)
+
+    monkeypatch.setattr(journal, "Journal", Sized)
+    monkeypatch.setattr(journal.gc, "mem_free", lambda: heap - living[-1])
+    journal.largest(wanted, 1, reserve)
+    assert living[-1] == expected
+    with pytest.raises(MemoryError):
+        journal.largest(wanted, 1, heap)
 
 
 def test_the_largest_journal(micropython: Any) -> None:
