@@ -18,7 +18,7 @@ import gc
 from array import array
 
 from glasses.dsp import crc32
-from glasses.recording import _FROM_FILE, NONE, Recording
+from glasses.recording import FROM_FILE, NONE, Recording
 
 SLOT = 176  # bytes a slot: one 20 ms DVI4 frame (164) or a piece of a picture or event
 MAX_RECORDINGS = 256  # recordings without a frame take no slot, but they take memory
@@ -254,10 +254,10 @@ class Journal:
         slot = recording.cursor
         if slot == NONE:
             return
-        if slot >= _FROM_FILE:
+        if slot >= FROM_FILE:
             # The n-th record holds the n-th frame or a later one, so this is mostly all.
-            if recording.file.first + slot - _FROM_FILE < next_index:
-                self._seek(recording, next_index, slot - _FROM_FILE)
+            if recording.file.first + slot - FROM_FILE < next_index:
+                self._seek(recording, next_index, slot - FROM_FILE)
             return
         while slot != NONE and self._index[slot] < next_index:
             slot = self._next[slot]
@@ -302,9 +302,9 @@ class Journal:
         Allocates nothing, but for the first frame after another recording's."""
         recording.miss()
         slot = recording.cursor
-        if slot >= _FROM_FILE:
+        if slot >= FROM_FILE:
             spool = self.spool
-            place = slot - _FROM_FILE
+            place = slot - FROM_FILE
             if not spool.read(recording.file, place):
                 self._damage(recording)
                 return False
@@ -343,7 +343,7 @@ class Journal:
         if place < 0:
             self._damage(recording)
         else:
-            recording.cursor = _FROM_FILE + place if place < recording.file.frames else NONE
+            recording.cursor = FROM_FILE + place if place < recording.file.frames else NONE
 
     def _damage(self, recording):
         self.damaged += 1
@@ -361,13 +361,13 @@ class Journal:
         self._release_all(recording)
         recording.file = file
         recording.saving = False
-        recording.cursor = NONE if at_end else _FROM_FILE + place
+        recording.cursor = NONE if at_end else FROM_FILE + place
 
     def restore(self, recording, file, progress):
         """A recording of an earlier start was found in flash; `progress` is what it said of the hosts."""
         recording.file = file
         recording.closed = True
-        recording.cursor = _FROM_FILE if file.frames else NONE
+        recording.cursor = FROM_FILE if file.frames else NONE
         for host in progress:
             if host not in self._hosts and len(self._hosts) < MAX_HOSTS:
                 self._hosts.append(host)

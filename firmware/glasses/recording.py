@@ -3,7 +3,7 @@
 from glasses.dsp import crc32
 
 NONE = 0xFFFF  # no slot
-_FROM_FILE = 0x10000  # cursors from here on are places in the recording's file
+FROM_FILE = 0x10000  # cursors from here on are places in the recording's file
 
 
 class Recording:

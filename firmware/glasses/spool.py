@@ -358,4 +358,4 @@ class Spool:
         self.removed += 1
 
     def counters(self):
-        return {"spool.bytes": self.bytes, "spool.removed": self.removed, "spool.damaged": self.damaged}
+        return {"spool.removed": self.removed, "spool.damaged": self.damaged}
