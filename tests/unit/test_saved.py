@@ -198,6 +198,42 @@ print(pump.pump(), pump.frames == 300, marks[0] > 0, marks[1] - marks[0])
 """
 
 
+RECLAIM = """
+import gc, sys
+sys.path.append({firmware!r})
+from glasses.journal import Journal
+journal = Journal(176 * 400)
+journal.connect(b"host")
+recordings = [journal.open("speech", {{}}) for _ in range(3)]
+def fill(recording, n):
+    for i in range(n):
+        journal.slot()
+        journal.append(recording, 164)
+for recording in recordings:
+    fill(recording, 133)
+    recording.sent = 133
+journal.ack(recordings[0].number, 100)
+journal.close(recordings[1])
+fill(recordings[2], 1)
+def measured(n):
+    gc.collect()
+    gc.disable()
+    before = gc.mem_alloc()
+    fill(recordings[2], n)
+    used = gc.mem_alloc() - before
+    gc.enable()
+    return used
+# Takes what is reclaimable, evicts a recording, takes that.
+print(measured(99), journal.reclaimed, measured(100), journal.evicted_recordings)
+"""
+
+
+def test_a_full_journal_allocates_nothing_a_frame_in_micropython() -> None:
+    script = RECLAIM.format(firmware=str(paths.FIRMWARE))
+    done = subprocess.run(interpreter.command("-c", script), capture_output=True, text=True, timeout=30)
+    assert (done.stdout.split(), done.stderr) == (["0", "99", "0", "1"], "")
+
+
 def test_reading_flash_allocates_nothing_in_micropython(folder: Path) -> None:
     script = SCRIPT.format(firmware=str(paths.FIRMWARE), folder=str(folder))
     done = subprocess.run(interpreter.command("-c", script), capture_output=True, text=True, timeout=30)
