@@ -15,12 +15,11 @@ lost. All are counted.
 """
 
 import gc
-from array import array
 
 from glasses.dsp import crc32
 from glasses.recording import FROM_FILE, NONE, Recording
+from glasses.slots import SLOT, Slots
 
-SLOT = 176  # bytes a slot: one 20 ms DVI4 frame (164) or a piece of a picture or event
 MAX_RECORDINGS = 256  # recordings without a frame take no slot, but they take memory
 MAX_HOSTS = 4  # whose places are kept; one that was not here for longest is forgotten first
 
@@ -46,24 +45,12 @@ def largest(size, boot, reserve):
         size //= 2
 
 
-class Journal:
+class Journal(Slots):
     """`size` bytes of frames (at least two slots). `boot` distinguishes the recordings of this
     start of the glasses from those of earlier ones (0..16383)."""
 
     def __init__(self, size, boot=0):
-        slots = size // SLOT
-        if slots < 2:
-            raise ValueError("journal of %d bytes holds no two frames" % size)
-        slots = min(slots, NONE)
-        self.slots = slots
-        self.data = bytearray(slots * SLOT)
-        self._next = array("H", range(1, slots + 1))
-        self._next[slots - 1] = NONE
-        self._size = array("B", bytes(slots))
-        self._index = array("I", bytes(4 * slots))
-        self._empty = 0  # head of the chain of empty slots
-        self.free = slots  # empty and reclaimable ones
-        self.reclaimable = 0
+        Slots.__init__(self, size)
         self.recordings = []  # oldest first
         self.spool = None  # the files of recordings: a `Spool`
         self.on_gone = None  # called with a recording that left without having been acknowledged
@@ -121,28 +108,14 @@ class Journal:
         slot = self._empty
         if slot == NONE:
             raise JournalError("no slot was asked for")
-        self._empty = self._next[slot]
-        self.free -= 1
+        crc32.update(recording.crc, self.data, slot * SLOT, size)
+        self._chain(recording, size)
+        recording.count += 1
+        if size > recording.widest:
+            recording.widest = size
         used = self.slots - self.free
         if used > self.high_water:
             self.high_water = used
-        self._next[slot] = NONE
-        self._size[slot] = size
-        self._index[slot] = recording.count
-        recording.count += 1
-        recording.held += 1
-        if size > recording.widest:
-            recording.widest = size
-        crc32.update(recording.crc, self.data, slot * SLOT, size)
-        if recording.last == NONE:
-            recording.first = slot
-        else:
-            self._next[recording.last] = slot
-        recording.last = slot
-        if recording.fresh == NONE:
-            recording.fresh = slot
-        if recording.cursor == NONE:
-            recording.cursor = slot
 
     def lose(self, recording):
         """Count a frame that found no room: its index stays empty, so time stays true."""
@@ -240,12 +213,7 @@ class Journal:
             self._skip(recording, next_index)
         if next_index > recording.safe:
             recording.safe = next_index
-            slot = recording.fresh
-            while slot != NONE and self._index[slot] < next_index:
-                self.free += 1
-                self.reclaimable += 1
-                slot = self._next[slot]
-            recording.fresh = slot
+            self._spare(recording, next_index)
         self._settle(recording)
         return True
 
@@ -323,19 +291,6 @@ class Journal:
         recording.wanted = self.frame_index + 1
         return True
 
-    def frame(self, slot):
-        """(offset in `data`, size, index) of the frame in a slot. Allocates: not for the pump."""
-        return slot * SLOT, self._size[slot], self._index[slot]
-
-    def size_of(self, slot):
-        return self._size[slot]
-
-    def index_of(self, slot):
-        return self._index[slot]
-
-    def after(self, slot):
-        return self._next[slot]
-
     # --- flash ------------------------------------------------------------------------------
 
     def _seek(self, recording, next_index, start):
@@ -387,39 +342,10 @@ class Journal:
 
     def _reclaim(self):
         for recording in self.recordings:
-            slot = recording.first
-            if slot != recording.fresh:
-                following = self._next[slot]
-                recording.first = following
-                if following == NONE:
-                    recording.last = NONE
-                recording.base = self._index[slot] + 1
-                if recording.cursor == slot:  # not yet sent to this host, or to be sent again
-                    recording.cursor = following
-                recording.held -= 1
-                recording.saving = False
-                self._next[slot] = self._empty
-                self._empty = slot
-                self.reclaimable -= 1
+            if recording.first != recording.fresh:
+                self._release_first(recording)
                 self.reclaimed += 1
                 return
-
-    def _release_all(self, recording):
-        slot = recording.first
-        fresh = recording.fresh == slot
-        while slot != NONE:
-            following = self._next[slot]
-            fresh = fresh or slot == recording.fresh
-            if fresh:
-                self.free += 1
-            else:
-                self.reclaimable -= 1
-            self._next[slot] = self._empty
-            self._empty = slot
-            slot = following
-        recording.first = recording.fresh = recording.last = recording.cursor = NONE
-        recording.held = 0
-        recording.saving = False
 
     def _tell_gone(self, recording):
         if self.on_gone is not None and not recording.draft:
