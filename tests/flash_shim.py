@@ -133,9 +133,9 @@ class Disk:
     def statvfs(self, name: str) -> tuple[int, ...]:
         return (4096, 4096, self.size // 4096, (self.size - self.used()) // 4096)
 
-    def plug(self, spool_module: Any) -> None:
-        """Have the firmware's spool use this file system."""
-        spool_module.open = self.open
-        spool_module.os = SimpleNamespace(
-            **{name: getattr(self, name) for name in ("mkdir", "listdir", "remove", "rename", "statvfs")}
-        )
+    def plug(self, *modules: Any) -> None:
+        """Have these modules of the firmware use this file system."""
+        names = ("mkdir", "listdir", "remove", "rename", "statvfs")
+        for module in modules:
+            module.open = self.open
+            module.os = SimpleNamespace(**{name: getattr(self, name) for name in names})

@@ -277,7 +277,7 @@ class Journal(Slots):
                 self._damage(recording)
                 return False
             self.frame_data = spool.record
-            self.frame_at = spool.HEAD
+            self.frame_at = spool.start
             self.frame_size = spool.size
             self.frame_index = spool.index
             recording.cursor = slot + 1 if place + 1 < recording.file.frames else NONE

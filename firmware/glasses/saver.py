@@ -7,7 +7,7 @@ that is over, because closing it would write as well.
 
 import asyncio
 
-from glasses.spool import Writer
+from glasses.savefile import Writer
 
 _TICK_MS = 1000
 _PAUSE_MS = 5  # between two pieces

@@ -16,7 +16,8 @@ COMMON = """
 import binascii, os, sys
 from glasses.journal import Journal
 from glasses.recording import NONE
-from glasses.spool import Spool, Writer
+from glasses.savefile import Writer
+from glasses.spool import Spool
 
 class Log:
     def error(self, area, text):
@@ -197,7 +198,7 @@ print(len(check(journal)) == n, spool.damaged)
 def firmware() -> dict[str, Path | bytes]:
     """What the spool needs of it."""
     folder = paths.FIRMWARE
-    names = ("__init__", "journal", "recording", "spool", "protocol")
+    names = ("__init__", "journal", "recording", "savefile", "slots", "spool", "protocol")
     found: dict[str, Path | bytes] = {f"glasses/{name}.py": folder / f"glasses/{name}.py" for name in names}
     for path in (folder / "glasses" / "dsp").glob("*.py"):
         found[f"glasses/dsp/{path.name}"] = path

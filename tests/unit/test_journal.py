@@ -90,7 +90,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     def start_spool(self) -> None:
         spool = importlib.import_module("glasses.spool")
-        self.disk.plug(spool)
+        self.disk.plug(spool, importlib.import_module("glasses.savefile"))
         self.spool = self.journal.spool = spool.Spool(Log())
 
     def pick(self, data: st.DataObject, wanted: Any = lambda model: True) -> tuple[Any, Model] | None:
@@ -307,7 +307,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def save(self, data: st.DataObject) -> None:
-        from glasses.spool import Writer
+        from glasses.savefile import Writer
 
         pair = self.pick(data, lambda m: m.closed and not m.draft and not m.saved)
         if pair is None:

@@ -75,7 +75,7 @@ def test_live_and_backlog_from_flash_side_by_side(folder: Path) -> None:
 def test_flash_is_left_alone_while_the_microphone_runs(folder: Path) -> None:
     async def test(world: World) -> None:
         disk = Disk()
-        disk.plug(importlib.import_module("glasses.spool"))
+        disk.plug(*(importlib.import_module(f"glasses.{name}") for name in ("spool", "savefile")))
         disk.allowed = lambda: not world.light or not world.light[-1][1]
         world.glasses.spool._there = False
         for n in range(6):
@@ -149,7 +149,8 @@ sys.path.append({firmware!r})
 os.chdir({folder!r})
 from glasses.journal import Journal, largest
 from glasses.pump import Pump
-from glasses.spool import Spool, Writer
+from glasses.savefile import Writer
+from glasses.spool import Spool
 
 class Log:
     def error(self, area, text):

@@ -40,7 +40,7 @@ class Glasses:
             importlib.import_module(f"glasses.{n}") for n in ("journal", "spool", "saver")
         )
         self.disk = disk
-        disk.plug(spool)
+        disk.plug(spool, importlib.import_module("glasses.savefile"))
         disk.allowed = lambda: not self.capturing
         self.capturing = False
         self.streaming = False
