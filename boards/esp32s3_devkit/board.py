@@ -3,8 +3,8 @@
 NAME = "esp32s3_devkit"
 CHIP = "esp32s3"
 FLASH_KB = 6144  # of the file system, with the image for 8 MB of flash
-HEAP_KB = 512  # of the virtual glasses' interpreter; on the board the heap is what PSRAM gives
-JOURNAL_KB = 128  # about 15 s of speech
+HEAP_KB = 4096  # of the virtual glasses' interpreter; on the board the heap is what PSRAM gives
+JOURNAL_KB = 1024  # with PSRAM about 2 minutes of speech; without it what fits (README.md)
 
 PARTS = {
     "talk": {"driver": "button", "pin": 1, "active": 0, "pull": "up"},

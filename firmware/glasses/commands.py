@@ -114,7 +114,7 @@ class Commands:
             waiting += 1
             if len(listed) < _LISTED:
                 listed.append([recording.number, recording.kind, recording.count, recording.closed])
-        return {"waiting": waiting, "recordings": listed}
+        return {"waiting": waiting, "saved": self._glasses.journal.saved, "recordings": listed}
 
     def _delete(self, request):
         recording = self._glasses.journal.find(request["recording"])
@@ -198,14 +198,22 @@ class Commands:
 
     def _reboot(self, request):
         self._not_while_recording()
-        waiting = len(self._glasses.journal.recordings)
-        if waiting and not request.get("force"):
-            raise Refusal("busy", "%d recordings wait for a host and would be lost; force to do it" % waiting)
-        asyncio.create_task(self._restart())
+        if not request.get("force"):
+            lost = self._glasses.saver.left_over()
+            for recording in self._glasses.journal.recordings:
+                if not recording.closed:
+                    lost += 1
+            if lost:
+                raise Refusal("busy", "%d recordings cannot be saved and would be lost; force it" % lost)
+        asyncio.create_task(self._restart(request.get("force", False)))
         return None
 
-    async def _restart(self):
+    async def _restart(self, force):
         import machine
 
         await asyncio.sleep_ms(_ANSWER_MS)
+        left = await self._glasses.saver.save_all()
+        if left and not force:
+            self._glasses.log.error("runtime", "no restart: %d recordings are not saved" % left)
+            return
         machine.reset()

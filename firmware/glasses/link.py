@@ -339,7 +339,7 @@ class Link:
         if host is not None and not self._session:
             self._session = self.connects
             self._log.info("link", "connected")
-            self.session.begin()
+            self.session.begin(host.key)
             for extra in self._extra:
                 extra.connected(host.conn)
             self._bus.emit("connected", 0)

@@ -10,8 +10,7 @@ import time
 
 from glasses import pace, protocol
 from glasses.dsp import pcm
-from glasses.journal import NONE
-from glasses.journal import SLOT as _SLOT
+from glasses.recording import NONE
 from glasses.turns import CAN_WAIT, NOW, SOON, Turns
 
 _ENOMEM = 12
@@ -60,12 +59,13 @@ class Pump:
 
     # --- life of a connection ----------------------------------------------------------------
 
-    def connect(self):
-        """A new connection: until the host says otherwise, everything is sent again."""
+    def connect(self, host):
+        """A new connection of `host` (its identity, bytes): until it says otherwise, everything that it
+        has not acknowledged is sent again."""
         self.stop()
         self._seq = 0
         self.pace.begin(time.ticks_ms())
-        self._journal.rewind_all()
+        self._journal.connect(host)
 
     def start(self, mtu):
         """A host is ready: send what it has not acknowledged, in packets of `mtu` - 3 bytes.
@@ -79,7 +79,7 @@ class Pump:
             # take anything else for a gap, and start over again.
             self._last = None
             self._turns.begin()
-            self._journal.rewind_all()
+            self._journal.connect(self._journal.host)
         self.resize(mtu)
         self.running = True
 
@@ -244,7 +244,10 @@ class Pump:
             recording.open_sent = True
             self._load(protocol.OPEN, protocol.open_body(recording.number, recording.kind, recording.meta))
         elif recording.cursor != NONE:
-            self._load_frame(recording)
+            if not self._load_frame(recording):
+                # What flash does not give is gone: a message about that waits now.
+                self._turns.sort()
+                return self._next()
         else:
             recording.close_sent = True
             recording.sent = recording.count + 1
@@ -267,9 +270,10 @@ class Pump:
 
     def _load_frame(self, recording):
         journal = self._journal
-        slot = recording.cursor
-        size = journal.size_of(slot)
-        index = journal.index_of(slot)
+        if not journal.load(recording):
+            return False
+        size = journal.frame_size
+        index = journal.frame_index
         body = self._body
         at = protocol.MESSAGE_HEADER
         if self._last is recording and index == self._last_index + 1:
@@ -286,17 +290,17 @@ class Pump:
             at += 8
         body[1] = length & 0xFF
         body[2] = length >> 8
-        pcm.copy(body, at, journal.data, slot * _SLOT, size)
+        pcm.copy(body, at, journal.frame_data, journal.frame_at, size)
         self._length = at + size
         self._at = 0
         self._last = recording
         self._last_index = index
-        recording.cursor = journal.after(slot)
         self.frames += 1
         if index < recording.sent:
             self.resent += 1
         else:
             recording.sent = index + 1
+        return True
 
     def counters(self):
         return {

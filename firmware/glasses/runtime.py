@@ -13,16 +13,21 @@ from glasses.bus import Bus
 from glasses.commands import Commands
 from glasses.fingers import Fingers
 from glasses.guard import Guard
-from glasses.journal import Journal
+from glasses.journal import largest
 from glasses.link import Link
 from glasses.log import Log
 from glasses.power import Power
+from glasses.saver import Saver
 from glasses.security import Security
 from glasses.settings import Settings
+from glasses.spool import Spool
 from glasses.voice import Voice
 
 VERSION = "0.1.0"
 _TICK_MS = 5
+# Heap that the journal leaves to all else: code that is yet to be imported, the app, and, on chips
+# without PSRAM, Bluetooth, whose memory the heap would otherwise grow into.
+_HEAP_RESERVE = 98304
 
 
 def _next_boot():
@@ -71,7 +76,10 @@ class Glasses:
         self.boot = _next_boot()
         self.bus = Bus()
         self.power = Power(self.log)
-        self.journal = Journal(board.JOURNAL_KB * 1024, self.boot)
+        self.journal = largest(board.JOURNAL_KB * 1024, self.boot, _HEAP_RESERVE)
+        kb = len(self.journal.data) // 1024
+        if kb < board.JOURNAL_KB * 3 // 4:
+            self.log.warning("journal", "memory for %d KB, not for %d" % (kb, board.JOURNAL_KB))
         self.fingers = Fingers(self.bus, self.settings)
         self.parts = Parts(board, self.fingers)
         for problem in self.parts.problems:
@@ -93,7 +101,14 @@ class Glasses:
             self.settings.probe_heap,
             self.settings.longest_s,
         )
-        self.security = Security(guard, self.link, self.bus, self.log, self.parts.light, self._capturing)
+        self.security = Security(
+            guard, self.link, self.journal, self.bus, self.log, self.parts.light, self._capturing
+        )
+        self.spool = Spool(self.log)
+        self.saver = Saver(self.journal, self.spool, self.log, self._capturing, lambda: self.link.streaming)
+        self.spool.restore(self.journal)
+        if self.journal.recordings:
+            self.log.info("journal", "%d recordings from before" % len(self.journal.recordings))
         offered = services.standard(self.parts.battery, board, VERSION)
         if self.settings.omi and guard.paired:
             self.log.warning("omi", "off: it knows no pairing, so it needs the setting security to be open")
@@ -112,6 +127,7 @@ class Glasses:
             "link": self.link.run,
             "security": self.security.run,
             "hooks": self.bus.run,
+            "saver": self.saver.run,
             "values": services.Refresher(self.link, self.bus, offered).run,
         }
         self._tasks = {}
@@ -254,7 +270,7 @@ class Glasses:
     def counters(self):
         """Every counter of the firmware by name."""
         counts = {}
-        for part in (self.journal, self.link, self.voice, self.bus, self.fingers):
+        for part in (self.journal, self.saver, self.link, self.voice, self.bus, self.fingers):
             counts.update(part.counters())
         return counts
 
@@ -292,6 +308,8 @@ class Glasses:
             "parts": self.parts.names(),
             "recordings": len(self.journal.recordings),
             "journal_free": self.journal.free,
+            "saved": self.journal.saved,
+            "saved_bytes": self.spool.bytes,
             "states": self.power.seconds(),
             "counters": self.counters(),
             "heap": self.heap(),

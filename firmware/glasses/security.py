@@ -16,9 +16,10 @@ _FORGOTTEN = 5
 class Security:
     """`light` is the board's light or None; ``capturing()`` says whether flash must not be written."""
 
-    def __init__(self, guard, link, bus, log, light, capturing):
+    def __init__(self, guard, link, journal, bus, log, light, capturing):
         self.guard = guard
         self._link = link
+        self._journal = journal
         self._bus = bus
         self._log = log
         self._light = light
@@ -50,6 +51,7 @@ class Security:
         found = [host for host in self.guard.bonds.hosts if address in (None, host.address)]
         for host in found:
             self.guard.forget(host)
+            self._journal.forget(host.key)
             self._log.info("security", "%s is forgotten" % host.address)
         self.wake()
         return len(found)

@@ -17,9 +17,9 @@ class Session:
         self._handle = handle
         self.refused = 0  # what broke the protocol
 
-    def begin(self):
-        """A host is there, and nothing is known of what it has."""
-        self._pump.connect()
+    def begin(self, host):
+        """`host` (its identity, bytes) is there: what it has not acknowledged is to be sent."""
+        self._pump.connect(host)
 
     def serve(self, data, mtu):
         """Carry out one write, on a link of that ATT MTU."""

@@ -8,7 +8,7 @@ link cannot keep up with lets one of the backlog through after sixteen; among th
 eight is a picture's and one in sixty-four a log's.
 """
 
-from glasses.journal import NONE
+from glasses.recording import NONE
 
 _IN_A_ROW = 8  # events and replies, while a live frame waits
 _LIVE_IN_A_ROW = 16  # while the backlog waits

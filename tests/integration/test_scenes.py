@@ -132,6 +132,30 @@ SCENES = {
         do = "hold"
         seconds = 1
         """,
+    # No host hears it, and then the power goes.
+    "saved": """
+        duration_s = 9
+        [[at]]
+        t = 0.4
+        do = "host_leave"
+        [[at]]
+        t = 0.8
+        do = "hold"
+        seconds = 1
+        [[at]]
+        t = 0.9
+        do = "say"
+        wav = "speech.wav"
+        [[at]]
+        t = 5.4
+        do = "power_cut"
+        [[at]]
+        t = 5.6
+        do = "power_on"
+        [[at]]
+        t = 6.5
+        do = "host_return"
+        """,
     # The power goes and stays away: nobody is there to be asked at the end.
     "dark": """
         duration_s = 1
@@ -243,6 +267,14 @@ def test_nothing_unexpected_is_printed(reports: dict[str, dict[str, Any]]) -> No
         if name != "dark":  # there the glasses could not be asked
             assert report["counters"]["link.irq_errors"] == 0
             assert report["counters"]["bus.failed_hooks"] == 0
+
+
+def test_speech_that_nobody_heard_survives_a_power_cut(reports: dict[str, dict[str, Any]]) -> None:
+    report = reports["saved"]
+    (entry,) = speeches(report)
+    assert entry["lost"] == 0 and entry["crc_ok"] is True and entry["complete"] is True
+    assert np.array_equal(pcm_of(entry), through_reference_codec(speech_in(entry)))
+    assert report["counters"]["spool.removed"] == 1, "it has left flash"
 
 
 def test_speech_survives_a_dropped_link(reports: dict[str, dict[str, Any]]) -> None:

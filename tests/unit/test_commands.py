@@ -136,7 +136,7 @@ def test_deleting_tells_the_host_that_waits(folder: Path) -> None:
             assert (await refused(client.request("delete", recording=1)))[0] == "not-found"
             await asyncio.sleep(0.5)
             await client.request("delete", recording=recording.number)
-            assert (await client.request("recordings")) == {"waiting": 0, "recordings": []}
+            assert (await client.request("recordings")) == {"waiting": 0, "saved": 0, "recordings": []}
         kinds = [message[0] for message in messages]
         assert kinds.count(7) == 1  # GONE, as it was never acknowledged
         assert world.glasses.journal.free == world.glasses.journal.slots
@@ -179,7 +179,7 @@ def test_reboot_loses_nothing_unasked(folder: Path) -> None:
         world.chip.on_reset = asked.append
         recording = world.glasses.journal.open("event", {})
         code, text = await refused(request("reboot"))
-        assert code == "busy" and "1 recordings wait" in text
+        assert code == "busy" and "1 recordings cannot be saved" in text
         world.glasses.journal.close(recording)
         world.glasses.link.kick()
         await world.until(lambda: not world.glasses.journal.recordings, "it is received")

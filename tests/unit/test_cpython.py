@@ -287,7 +287,7 @@ def test_everything_is_restored():
 
     before = names()
     with pytest.raises(ZeroDivisionError), micropython_modules("/nowhere/hal", "/nowhere/firmware"):
-        assert gc.mem_free() == 0
+        assert gc.mem_free() == 1 << 23
         assert gc.threshold() == -1
         assert builtins.ptr8
         assert "micropython" in sys.modules

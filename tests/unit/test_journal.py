@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import binascii
+import importlib
 from typing import Any
 
 import hypothesis.strategies as st
 import pytest
+from flash_shim import Disk
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 SLOTS = 5
+
+
+class Log:
+    """The firmware's, for what must not have to say anything."""
+
+    def error(self, area: str, text: str) -> None:
+        raise AssertionError(text)
+
+
 KINDS = ("speech", "photo", "log", "event")
+HOSTS = [bytes([n] * 6) for n in range(6)]
+KNOWN = 4  # hosts whose places are kept
+
+
+class Place:
+    """How far a host is with one recording."""
+
+    def __init__(self) -> None:
+        self.acked = 0
+        self.sent = 0
+        self.ever: set[int] = set()  # frames that were sent to it
+        self.has: set[int] = set()  # those of them that it still had when it connected, and later ones
 
 
 class Model:
@@ -22,27 +45,53 @@ class Model:
         self.draft = draft
         self.closed = False
         self.frames: list[tuple[int, bytes]] = []  # held: index and payload
+        self.kept: set[int] = set()  # frames that were ever held
         self.count = 0
         self.lost = 0
         self.payload = b""  # of all frames ever
         self.to_send: list[int] = []  # indices from the cursor on
-        self.sent = 0
+        self.places: dict[bytes, Place] = {}
+        self.reclaimed = False
+        self.safe = 0
+        self.saved = False  # the frames are in flash
+        self.progress: dict[bytes, int] = {}  # what each host had acknowledged when it was saved
+
+    def at(self, host: bytes) -> Place:
+        return self.places.setdefault(host, Place())
+
+    @property
+    def spare(self) -> int:
+        """Frames in memory that some host has."""
+        return 0 if self.saved else sum(index < self.safe for index, _ in self.frames)
 
 
 class JournalMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        from glasses.journal import NONE, SLOT, Journal
+        from glasses.journal import SLOT, Journal
+        from glasses.recording import NONE
 
         self.none = NONE
         self.slot_bytes = SLOT
         self.journal = Journal(SLOTS * SLOT + 5, boot=3)
+        self.boot = 3
+        self.disk = Disk()
+        self.start_spool()
+        self.journal.connect(HOSTS[0])
+        self.host = HOSTS[0]
+        self.known: list[bytes] = []
         self.pairs: list[tuple[Any, Model]] = []
         self.evicted_frames = 0
         self.evicted_recordings = 0
         self.lost = 0
+        self.reclaimed = 0
         self.refused = 0
         self.highest = 0
+
+    def start_spool(self) -> None:
+        spool = importlib.import_module("glasses.spool")
+        self.disk.plug(spool, importlib.import_module("glasses.savefile"))
+        self.spool = self.journal.spool = spool.Spool(Log())
 
     def pick(self, data: st.DataObject, wanted: Any = lambda model: True) -> tuple[Any, Model] | None:
         fitting = [pair for pair in self.pairs if wanted(pair[1])]
@@ -57,9 +106,28 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(KINDS), draft=st.booleans())
     def open(self, kind: str, draft: bool) -> None:
         recording = self.journal.open(kind, {"a": 1}, draft)
-        assert recording.number >> 16 == 3
+        assert recording.number >> 16 == self.boot
         assert recording.number not in [model.number for _, model in self.pairs]
         self.pairs.append((recording, Model(recording.number, draft)))
+
+    def make_room(self) -> bool:
+        """What must happen when every slot is taken."""
+        spare = next((p[1] for p in self.pairs if p[1].spare), None)
+        if spare is not None:
+            index, _ = spare.frames.pop(0)
+            if spare.to_send[:1] == [index]:
+                spare.to_send.pop(0)
+            spare.reclaimed = True
+            self.reclaimed += 1
+            return True
+        victims = (p for p in self.pairs if p[1].closed and not p[1].draft and not p[1].saved and p[1].frames)
+        victim = next(victims, None)
+        if victim is None:
+            return False
+        self.evicted_frames += len(victim[1].frames)
+        self.evicted_recordings += 1
+        self.drop(victim)
+        return True
 
     @rule(data=st.data(), payload=st.binary(min_size=1, max_size=12))
     def append(self, data: st.DataObject, payload: bytes) -> None:
@@ -67,18 +135,13 @@ class JournalMachine(RuleBasedStateMachine):
         if pair is None:
             return
         recording, model = pair
-        if self.held() == SLOTS:
-            victim = next((p for p in self.pairs if p[1].closed and not p[1].draft and p[1].frames), None)
-            if victim is None:
-                assert self.journal.slot() == -1
-                self.journal.lose(recording)
-                model.count += 1
-                model.lost += 1
-                self.lost += 1
-                return
-            self.evicted_frames += len(victim[1].frames)
-            self.evicted_recordings += 1
-            self.drop(victim)
+        if self.held() == SLOTS and not self.make_room():
+            assert self.journal.slot() == -1
+            self.journal.lose(recording)
+            model.count += 1
+            model.lost += 1
+            self.lost += 1
+            return
         offset = self.journal.slot()
         assert 0 <= offset <= len(self.journal.data) - self.slot_bytes
         assert offset % self.slot_bytes == 0
@@ -86,9 +149,10 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal.append(recording, len(payload))
         model.frames.append((model.count, payload))
         model.to_send.append(model.count)
+        model.kept.add(model.count)
         model.count += 1
         model.payload += payload
-        self.highest = max(self.highest, self.held())
+        self.highest = max(self.highest, self.held() - self.spare())
 
     @rule(data=st.data())
     def close(self, data: st.DataObject) -> None:
@@ -136,57 +200,175 @@ class JournalMachine(RuleBasedStateMachine):
         if pair is None:
             return
         recording, model = pair
+        place = model.at(self.host)
         for _ in range(n):
-            slot = recording.cursor
-            if slot == self.none:
+            if recording.cursor == self.none:
                 assert model.to_send == []
                 if recording.closed:
                     recording.close_sent = True
-                    recording.sent = model.sent = model.count + 1
+                    recording.sent = place.sent = model.count + 1
                 return
-            offset, size, index = self.journal.frame(slot)
+            assert self.journal.load(recording)
+            index, start = self.journal.frame_index, self.journal.frame_at
             assert index == model.to_send.pop(0)
-            payload = bytes(self.journal.data[offset : offset + size])
+            payload = bytes(self.journal.frame_data[start : start + self.journal.frame_size])
             assert (index, payload) in model.frames
-            recording.cursor = self.journal.after(slot)
-            recording.sent = model.sent = max(model.sent, index + 1)
+            recording.sent = place.sent = max(place.sent, index + 1)
+            place.ever.add(index)
+            place.has.add(index)
 
     @rule(data=st.data(), number=st.integers(0, 2**32 - 1), next_index=st.integers(0, 40))
     def ack(self, data: st.DataObject, number: int, next_index: int) -> None:
         pair = self.pick(data) if data.draw(st.booleans()) else None
         if pair is not None:
             number = pair[1].number
-            edges = (pair[1].sent, pair[1].sent + 1, pair[1].count, pair[1].count + 1)
+            sent = pair[1].at(self.host).sent
+            edges = (sent, sent + 1, pair[1].count, pair[1].count + 1)
             next_index = data.draw(st.sampled_from((*edges, next_index)))
         pair = next((p for p in self.pairs if p[1].number == number and not p[1].draft), None)
         accepted = self.journal.ack(number, next_index)
-        assert accepted == (pair is not None and next_index <= pair[1].sent)
+        assert accepted == (pair is not None and next_index <= pair[1].at(self.host).sent)
         if not accepted or pair is None:
             self.refused += 1
             return
+        if self.host not in self.known:
+            if len(self.known) == KNOWN:
+                self.forgotten(self.known.pop(0), but=pair)
+            self.known.append(self.host)
         model = pair[1]
-        model.frames = [f for f in model.frames if f[0] >= next_index]
+        place = model.at(self.host)
+        place.acked = max(place.acked, next_index)
+        place.has |= {i for i in place.ever if i < next_index}
+        model.safe = max(model.safe, next_index)
         model.to_send = [i for i in model.to_send if i >= next_index]
-        if model.closed and next_index > model.count:
+        self.settle(pair)
+
+    def settle(self, pair: tuple[Any, Model]) -> None:
+        """Is it right that it has left, or that it has not?"""
+        recording, model = pair
+        left = recording not in self.journal.recordings
+        done = [host for host, place in model.places.items() if place.acked > model.count]
+        if not model.closed or not done:
+            assert not left
+        elif not model.reclaimed:
+            assert left, "that host could get all of it"
+        elif left:
+            have_all = [host for host in done if model.places[host].has == model.kept]
+            gone = model.kept - {index for index, _ in model.frames}
+            heads = [h for h in self.known if h not in done and gone <= model.at(h).has and model.at(h).acked]
+            assert have_all or not heads, "a host that has the head could still complete it"
+        if left:
             self.drop(pair)
+
+    def forgotten(self, host: bytes, but: Any = None) -> None:
+        for pair in list(self.pairs):
+            pair[1].places.pop(host, None)
+            if pair is not but:
+                self.settle(pair)
 
     @rule(data=st.data(), next_index=st.integers(0, 40))
     def rewind(self, data: st.DataObject, next_index: int) -> None:
-        pair = self.pick(data)
+        """RESUME: the host has what was sent to it below that frame, and nothing else."""
+        pair = self.pick(data, lambda m: not m.draft)
         if pair is not None:
             self.journal.rewind(pair[0], next_index)
+            place = pair[1].at(self.host)
+            place.has = {i for i in place.ever if i < next_index}
             pair[1].to_send = [i for i, _ in pair[1].frames if i >= next_index]
 
+    @rule(host=st.sampled_from(HOSTS))
+    def connect(self, host: bytes) -> None:
+        self.journal.connect(host)
+        if host != self.host:
+            for _, model in self.pairs:
+                if not model.at(self.host).acked:
+                    del model.places[self.host]  # who never acknowledges is not remembered
+        self.host = host
+        if host in self.known:
+            self.known.remove(host)
+            self.known.append(host)
+        for recording, model in self.pairs:
+            place = model.at(host)
+            place.has = {i for i in place.ever if i < place.acked}
+            model.to_send = [i for i, _ in model.frames if i >= place.acked]
+            done = model.closed and place.acked > model.count
+            assert (recording.open_sent, recording.close_sent) == (done, done)
+            assert recording.meta == {"a": 1}
+
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        host = data.draw(st.sampled_from(HOSTS))
+        self.journal.forget(host)
+        if host in self.known and host != self.host:
+            self.known.remove(host)
+            self.forgotten(host)
+
+    # --- flash
+
+    @rule(data=st.data())
+    def save(self, data: st.DataObject) -> None:
+        from glasses.savefile import Writer
+
+        pair = self.pick(data, lambda m: m.closed and not m.draft and not m.saved)
+        if pair is None:
+            return
+        recording, model = pair
+        writer = Writer(self.spool, self.journal, recording)
+        while not writer.done:
+            writer.step()
+        self.journal.move(recording, writer.file)
+        model.saved = True
+        model.progress = {host: place.acked for host, place in model.places.items() if place.acked}
+
     @rule()
-    def rewind_all(self) -> None:
-        self.journal.rewind_all()
+    def evict_saved(self) -> None:
+        pair = next((p for p in self.pairs if p[1].saved), None)
+        assert self.journal.evict_saved() == (pair is not None)
+        if pair is not None:
+            self.evicted_frames += len(pair[1].frames)
+            self.evicted_recordings += 1
+            self.drop(pair)
+
+    @rule(swept=st.booleans())
+    def power_cycle(self, swept: bool) -> None:
+        """What is in flash, and only that, is there again; also what was not removed in time."""
+        from glasses.journal import Journal
+
+        while swept and self.spool.doomed:
+            self.spool.sweep()
+        if self.spool.doomed:
+            return
+        self.boot += 1
+        self.journal = Journal(SLOTS * self.slot_bytes + 5, self.boot)
+        self.start_spool()
+        self.spool.restore(self.journal)
+        saved = {model.number: model for _, model in self.pairs if model.saved}
+        # The order is that in which they were saved.
+        assert sorted(r.number for r in self.journal.recordings) == sorted(saved)
+        self.pairs = [(r, saved[r.number]) for r in self.journal.recordings]
+        self.known = list(self.journal._hosts)
+        self.evicted_frames = self.evicted_recordings = self.lost = self.reclaimed = 0
+        self.refused = self.highest = 0
         for _, model in self.pairs:
-            model.to_send = [i for i, _ in model.frames]
+            model.safe = max((model.progress[h] for h in model.progress if h in self.known), default=0)
+            old, model.places = model.places, {}
+            for host in model.progress:
+                if host in self.known:
+                    place = model.places[host] = Place()
+                    place.acked = place.sent = model.progress[host]
+                    if host in old:
+                        place.ever = {i for i in old[host].ever if i < place.acked}
+                        place.has = set(place.ever)
+        self.host = b"nobody"
+        self.connect(HOSTS[1])
 
     # --- always
 
     def held(self) -> int:
-        return sum(len(model.frames) for _, model in self.pairs)
+        return sum(len(model.frames) for _, model in self.pairs if not model.saved)
+
+    def spare(self) -> int:
+        return sum(model.spare for _, model in self.pairs)
 
     @invariant()
     def same_recordings(self) -> None:
@@ -199,6 +381,7 @@ class JournalMachine(RuleBasedStateMachine):
             )
             found = self.journal.find(model.number)
             assert found is (None if model.draft else recording)
+            assert recording.acked == model.at(self.host).acked
 
     @invariant()
     def same_frames(self) -> None:
@@ -209,9 +392,22 @@ class JournalMachine(RuleBasedStateMachine):
                 assert (size, index) == (self.journal.size_of(slot), self.journal.index_of(slot))
                 held.append((index, bytes(self.journal.data[offset : offset + size])))
                 slot = self.journal.after(slot)
-            assert held == model.frames
+            assert held == ([] if model.saved else model.frames)
+            assert recording.held == len(held)
             cursor = recording.cursor
-            due = [] if cursor == self.none else [self.journal.index_of(cursor)]
+            if model.saved:
+                for place, (index, payload) in enumerate(model.frames):
+                    assert self.spool.read(recording.file, place)
+                    assert (self.spool.index, self.spool.size) == (index, len(payload))
+                    assert self.spool.record[5 : 5 + len(payload)] == payload
+                assert recording.file.frames == len(model.frames)
+                if cursor != self.none:
+                    assert self.spool.read(recording.file, cursor - 0x10000)
+            due = (
+                []
+                if cursor == self.none
+                else [self.spool.index if model.saved else self.journal.index_of(cursor)]
+            )
             assert due == model.to_send[:1]
 
     @invariant()
@@ -222,12 +418,13 @@ class JournalMachine(RuleBasedStateMachine):
     @invariant()
     def slots_are_conserved(self) -> None:
         assert self.journal.slots == SLOTS
-        assert self.journal.free + self.held() == SLOTS
-        free, slot = 0, self.journal._free
-        while slot != self.none and free <= SLOTS:
-            free += 1
+        assert self.journal.free + self.held() - self.spare() == SLOTS
+        assert self.journal.reclaimable == self.spare()
+        empty, slot = 0, self.journal._empty
+        while slot != self.none and empty <= SLOTS:
+            empty += 1
             slot = self.journal.after(slot)
-        assert free == self.journal.free
+        assert empty == SLOTS - self.held()
 
     @invariant()
     def same_counters(self) -> None:
@@ -235,6 +432,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert counters["journal.evicted_frames"] == self.evicted_frames
         assert counters["journal.evicted_recordings"] == self.evicted_recordings
         assert counters["journal.lost_frames"] == self.lost
+        assert counters["journal.reclaimed"] == self.reclaimed
         assert counters["journal.refused_acks"] == self.refused
         assert counters["journal.high_water"] == self.highest
         assert counters["journal.recordings"] == len(self.pairs)
@@ -244,7 +442,7 @@ def test_journal_behaves_like_its_model(micropython: Any) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
-        JournalMachine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+        JournalMachine, settings=settings(max_examples=80, stateful_step_count=50, deadline=None)
     )
 
 
@@ -262,8 +460,38 @@ def test_a_journal_for_one_frame_is_refused(micropython: Any) -> None:
     assert Journal(2 * SLOT).slots == 2
 
 
+@pytest.mark.parametrize(
+    "wanted, heap, reserve, expected",
+    [
+        (1 << 20, 2 << 20, 100_000, 1 << 20),
+        (1 << 20, 300_000, 100_000, 131_072),
+        (1 << 18, 270_000, 9_000, 1 << 17),
+    ],
+)
+def test_a_journal_is_halved_until_the_rest_has_its_reserve(
+    micropython: Any, monkeypatch: pytest.MonkeyPatch, wanted: int, heap: int, reserve: int, expected: int
+) -> None:
+    journal = importlib.import_module("glasses.journal")
+    living = []
+
+    class Sized(journal.Journal):  # type: ignore[misc, name-defined]
+        def __init__(self, size: int, boot: int):
+            if size > heap:
+                raise MemoryError
+            super().__init__(size, boot)
+            living.append(size)
+
+    monkeypatch.setattr(journal, "Journal", Sized)
+    monkeypatch.setattr(journal.gc, "mem_free", lambda: heap - living[-1])
+    journal.largest(wanted, 1, reserve)
+    assert living[-1] == expected
+    with pytest.raises(MemoryError):
+        journal.largest(wanted, 1, heap)
+
+
 def test_the_largest_journal(micropython: Any) -> None:
-    from glasses.journal import NONE, SLOT, Journal
+    from glasses.journal import SLOT, Journal
+    from glasses.recording import NONE
 
     journal = Journal((NONE + 10) * SLOT)
     assert journal.slots == NONE  # the number that means "no slot" is none
@@ -334,24 +562,37 @@ def test_only_whole_recordings_for_the_host_are_evicted_the_oldest_first(micropy
     assert (journal.evicted_recordings, journal.evicted_frames) == (2, 2)
 
 
+def send(journal: Any, recording: Any) -> list[int]:
+    """Send what is to be sent of a recording, as the pump does; the indices."""
+    sent = []
+    while recording.cursor != 0xFFFF:
+        assert journal.load(recording)
+        sent.append(journal.frame_index)
+        recording.sent = max(recording.sent, journal.frame_index + 1)
+    if recording.closed:
+        recording.sent = recording.count + 1
+    return sent
+
+
 def test_a_recording_grows_on_after_all_of_it_was_acknowledged(micropython: Any) -> None:
     journal = make(micropython, 4)
+    journal.connect(b"a")
     recording = journal.open("speech", {})
     other = journal.open("speech", {})
     for round_ in range(5):
         journal.write(recording, b"ab")
-        journal.write(other, b"c")  # takes the slot that the first one gives back
-        recording.cursor = other.cursor = journal.after(recording.cursor)
-        recording.sent = other.sent = round_ + 1
+        journal.write(other, b"c")
+        assert send(journal, recording) == send(journal, other) == [round_]
         assert journal.ack(recording.number, round_ + 1)
         assert journal.ack(other.number, round_ + 1)
         assert journal.free == 4
     journal.close(recording)
     assert journal.ack(recording.number, 5)
     assert journal.recordings == [recording, other], "the CLOSE is not acknowledged"
-    recording.sent = 6
+    send(journal, recording)
     assert journal.ack(recording.number, 6)
     assert journal.recordings == [other]
+    assert journal.counters()["journal.evicted_recordings"] == 0
 
 
 def test_the_cursor_does_not_stay_on_a_frame_that_is_acknowledged(micropython: Any) -> None:
@@ -366,6 +607,118 @@ def test_the_cursor_does_not_stay_on_a_frame_that_is_acknowledged(micropython: A
     assert journal.index_of(recording.cursor) == 2
     assert journal.ack(recording.number, 3)
     assert recording.cursor == 0xFFFF
+
+
+def test_each_host_goes_on_from_where_it_was(micropython: Any) -> None:
+    journal = make(micropython, 8)
+    recording = journal.open("speech", {})
+    for _ in range(6):
+        journal.write(recording, b"x")
+    journal.close(recording)
+    for host, due, acked in ((b"a", 0, 4), (b"b", 0, 2), (b"a", 4, 5), (b"b", 2, 2), (b"c", 0, 0)):
+        journal.connect(host)
+        assert send(journal, recording) == list(range(due, 6))
+        assert journal.ack(recording.number, acked)
+    assert journal.free == 7
+    journal.connect(b"b")
+    send(journal, recording)
+    assert journal.ack(recording.number, 7)
+    assert journal.recordings == []
+
+
+def test_a_host_cannot_acknowledge_what_only_another_was_sent(micropython: Any) -> None:
+    journal = make(micropython, 4)
+    recording = journal.open("speech", {})
+    journal.write(recording, b"x")
+    journal.connect(b"a")
+    send(journal, recording)
+    journal.connect(b"b")
+    assert not journal.ack(recording.number, 1)
+    assert (journal.refused_acks, journal.free) == (1, 3)
+
+
+def test_a_frame_that_is_reclaimed_before_a_host_was_sent_it_is_skipped(micropython: Any) -> None:
+    journal = make(micropython, 4)
+    recording = journal.open("speech", {})
+    for _ in range(4):
+        journal.write(recording, b"x")
+    journal.connect(b"a")
+    send(journal, recording)
+    assert journal.ack(recording.number, 2)
+    journal.connect(b"b")
+    for _ in range(3):  # the third finds no room
+        journal.write(recording, b"y")
+    assert (journal.reclaimed, recording.lost) == (2, 1)
+    assert send(journal, recording) == [2, 3, 4, 5]
+    journal.close(recording)
+    send(journal, recording)
+    assert journal.ack(recording.number, 8)
+    assert journal.recordings == [recording], "b never got the head"
+
+
+def tail_for_b(micropython: Any) -> tuple[Any, Any]:
+    """`a` has the first half of a recording, the rest is all that is left of it, and `b` has taken that."""
+    journal = make(micropython, 4)
+    recording = journal.open("speech", {})
+    journal.connect(b"a")
+    for i in range(6):
+        journal.write(recording, b"x")
+        if i < 3:
+            send(journal, recording)
+            assert journal.ack(recording.number, i + 1)
+    assert (journal.reclaimed, journal.free, journal.lost_frames) == (2, 1, 0)
+    journal.close(recording)
+    journal.connect(b"b")
+    assert send(journal, recording) == [2, 3, 4, 5]
+    assert journal.ack(recording.number, 7)
+    return journal, recording
+
+
+def test_who_got_only_the_tail_does_not_delete_it_for_who_has_the_head(micropython: Any) -> None:
+    journal, recording = tail_for_b(micropython)
+    assert journal.recordings == [recording]
+    journal.connect(b"b")
+    assert recording.close_sent, "it is not sent to b again"
+    journal.connect(b"a")
+    assert send(journal, recording) == [3, 4, 5]
+    assert journal.ack(recording.number, 7)
+    assert journal.recordings == []
+
+
+def test_when_who_has_the_head_is_forgotten_the_tail_need_not_wait(micropython: Any) -> None:
+    journal, _ = tail_for_b(micropython)
+    journal.forget(b"a")
+    assert journal.recordings == []
+    assert journal.free == 4
+
+
+def test_passers_by_push_nobody_out(micropython: Any) -> None:
+    journal = make(micropython, 8)
+    recording = journal.open("speech", {})
+    for _ in range(6):
+        journal.write(recording, b"x")
+    journal.connect(b"a")
+    send(journal, recording)
+    journal.ack(recording.number, 4)
+    for n in range(20):
+        journal.connect(bytes([n]))
+        send(journal, recording)
+    journal.connect(b"a")
+    assert recording.acked == 4
+    for n in range(4):
+        journal.connect(bytes([n]))
+        send(journal, recording)
+        journal.ack(recording.number, 1)
+    journal.connect(b"a")
+    assert recording.acked == 0, "four others acknowledged since"
+
+
+def test_a_number_that_waits_is_not_given_again(micropython: Any) -> None:
+    journal = make(micropython, 4)
+    waiting = journal.open("speech", {})
+    for _ in range(0xFFFF):
+        journal.discard(journal.open("log", {}, draft=True))
+    assert journal.open("log", {}).number != waiting.number
 
 
 def test_recordings_without_frames_do_not_pile_up(micropython: Any) -> None:

@@ -75,7 +75,7 @@ def test_the_pump_makes_the_packets_of_the_reference(
 
     packets: list[bytes] = []
     pump = Pump(Journal(1000), lambda buffer: packets.append(bytes(buffer)))
-    pump.connect()
+    pump.connect(b"host")
     for kind, body in messages:
         assert pump.control(kind, body)
     pump.start(mtu)

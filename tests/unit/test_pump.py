@@ -100,7 +100,7 @@ class Bench:
     def connect(self, mtu: int, resume: bool = True) -> None:
         self.limit = mtu - 3
         self.host.connect()
-        self.pump.connect()
+        self.pump.connect(b"host")
         for recording in self.journal.recordings:
             self.host.asks(recording.number, recording.acked)
         for number in self.host.stored:
@@ -258,7 +258,7 @@ def test_order_control_events_live_backlog_photo_log(bench: Bench) -> None:
         take(message)
 
     bench.host.take = note  # type: ignore[method-assign]
-    bench.pump.connect()
+    bench.pump.connect(b"host")
     bench.pump.control(wire.REPLY, b"{}")
     bench.limit = 97
     bench.pump.start(100)
@@ -348,7 +348,7 @@ def test_packets_are_full_while_anything_waits(bench: Bench) -> None:
 def test_nothing_is_sent_before_ready_and_after_the_end(bench: Bench) -> None:
     bench.record("speech", frames(1, 3))
     assert bench.pump.pump()
-    bench.pump.connect()
+    bench.pump.connect(b"host")
     assert bench.pump.pump()
     assert bench.attempts == 0
     bench.limit = 97
@@ -421,7 +421,7 @@ def test_control_messages_are_bounded_and_counted(bench: Bench) -> None:
 def test_any_mtu_is_taken_within_bounds(micropython: Any, mtu: int) -> None:
     bench = Bench()
     bench.record("speech", frames(1, 4, 176))
-    bench.pump.connect()
+    bench.pump.connect(b"host")
     bench.limit = 524
     bench.pump.start(mtu)
     assert bench.pump.pump()
@@ -436,7 +436,7 @@ def test_sending_makes_no_views_per_packet(bench: Bench) -> None:
     shown = []
     bench.pump._notify = shown.append  # kept, so that no two of them can have one id
     bench.record("speech", frames(1, 40, 164))
-    bench.pump.connect()
+    bench.pump.connect(b"host")
     bench.pump.start(247)
     bench.pump.pump()
     assert len(shown) > 25

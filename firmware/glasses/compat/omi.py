@@ -10,7 +10,8 @@ from collections import deque
 
 from glasses import clock
 from glasses.dsp import adpcm, halfband, pcm
-from glasses.journal import NONE, SLOT
+from glasses.journal import SLOT
+from glasses.recording import NONE
 from glasses.services import NOTIFY, READ, WRITE, Service
 
 _TAIL = "-e8f2-537e-4f6c-d104768a1214"
@@ -153,8 +154,8 @@ class Audio(Service):
         first = recording.first
         if first == NONE or self._index < 0:
             return first
-        # A slot that was acknowledged may hold anything by now, and so may what follows it.
-        if self._index < recording.acked:
+        # A slot that was reclaimed may hold anything by now, and so may what follows it.
+        if self._index < recording.base:
             return first
         if recording.count - self._index > _LATE:
             last = recording.last

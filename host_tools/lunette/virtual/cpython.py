@@ -390,7 +390,7 @@ def _micropython_module(scheduler: Scheduler) -> ModuleType:
 def _gc_names() -> dict[str, Any]:
     return {
         "mem_alloc": lambda: 0,
-        "mem_free": lambda: 0,
+        "mem_free": lambda: 1 << 23,
         "threshold": lambda amount=None: -1 if amount is None else None,
     }
 
