@@ -21,7 +21,7 @@ from .table import Display
 OUT = paths.ROOT / "out" / "bench.json"
 
 # Modules of this package with a `measure()` that yields rows.
-SUBJECTS = ("codec", "instructions", "heap", "latency", "link", "start", "simulator")
+SUBJECTS = ("codec", "instructions", "heap", "latency", "link", "backlog", "start", "simulator")
 
 
 def run(names: list[str], display: Display) -> list[Row]:

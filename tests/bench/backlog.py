@@ -9,17 +9,22 @@ same one without a backlog.
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 from tests.world import World, virtual_board
 
 from lunette.virtual.link_model import LinkModel
 
 from .in_world import in_world
+from .pool import spread
+from .rows import Row
 
 RATE, FRAME = 16000, 320
 FRAME_BYTES = 164
-JOURNAL_KB = 2048
+JOURNAL_KB = 4096
 HOLD_S = 0.35  # a press this long is a hold; what was said before waits until then
 _FRAME_MS, _PROGRAMS_MS = 20, 10
 _SETTLE_S = 1.0
@@ -115,3 +120,46 @@ def talk(model: LinkModel, *, frames: int, seconds: float, late: bool = False) -
         return await _talk(world, frames, seconds, late)
 
     return in_world(work, model, listen=not late, board=virtual_board(JOURNAL_KB=JOURNAL_KB))
+
+
+_TAKE_S = {7.5: 8.0, 15.0: 8.0, 30.0: 12.0, 100.0: 20.0}
+_FRAMES_PER_S = {7.5: 1100, 15.0: 800, 30.0: 450, 100.0: 150}  # more than the link carries
+Job = tuple[float, str, float]
+
+
+def _three(job: Job) -> tuple[Job, Take, Take, Take]:
+    """Without a backlog, with one, and with a host that comes in the middle."""
+    interval, phy, loss = job
+
+    def take(frames: int, late: bool = False) -> Take:
+        model = LinkModel(interval_ms=interval, phy=phy, mtu=247, loss=loss, seed=1)
+        return talk(model, frames=frames, seconds=_TAKE_S[interval], late=late)
+
+    frames = min(round(_FRAMES_PER_S[interval] * (_TAKE_S[interval] + 3)), 22_000)
+    return job, take(0), take(frames), take(frames, late=True)
+
+
+def _p95(take: Take) -> float:
+    if not take.latencies:
+        raise RuntimeError("the host never caught up with the speaker")
+    return float(np.percentile(take.latencies, 95))
+
+
+def measure() -> Iterator[Row]:
+    jobs = itertools.product((7.5, 15.0, 30.0, 100.0), ("1M", "2M"), (0.0, 0.2))
+    for (interval, phy, loss), alone, busy, late in spread(_three, jobs):
+        if not busy.left:
+            raise RuntimeError("the backlog was not long enough")
+        name = f"live + backlog, {interval:g} ms {phy}" + (f" loss {loss:g}" if loss else "")
+        caught = (
+            f"{_p95(late):.0f} after the {late.behind_s:.1f} s" if late.latencies else "never, after the rest"
+        )
+        yield Row(
+            name,
+            _p95(busy),
+            "ms",
+            goal=f"<= {bound_ms(interval):g}",
+            note=f"p95 from the last sample, oldest {_p95(busy) + _FRAME_MS:.0f}; "
+            f"without a backlog {_p95(alone):.0f}; a host that comes in the middle {caught} "
+            f"that it needs to catch up; backlog meanwhile {busy.backlog_kbps:.0f} kbit/s",
+        )

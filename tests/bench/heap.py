@@ -21,5 +21,13 @@ def measure() -> Iterator[Row]:
         goal="== 0",
         note="microphone to notification, link up, sampled every 8th frame",
     )
+    busy = speech.busy_take(30).report["heap"]
+    yield Row(
+        "heap, a frame, beside a backlog",
+        busy["bytes_per_frame"],
+        "B",
+        goal="<= 16",
+        note="a host comes in the middle: refusals are objects, and so is a packet size when first met",
+    )
     for moment in ("start", "peak"):
         yield Row(f"heap at the {moment}", heap[moment] / 1024, "KiB", size, "the board's heap")

@@ -48,3 +48,19 @@ def measure() -> Iterator[Row]:
         kept = f"with the {len(every) - len(live)} frames that wait until the press is a hold"
         for share in (50, 95):
             yield Row(name + f"newest of all, p{share}", np.percentile(every, share), "ms", note=kept)
+    yield _beside_backlog(30)
+
+
+def _beside_backlog(interval: int) -> Row:
+    bound = _FRAME_MS + interval + _PROGRAMS_MS
+    found = np.array(speech.busy_take(interval).beside_backlog_ms(bound))
+    if len(found) < 50:
+        raise RuntimeError(f"only {len(found)} frames were live while the backlog drained")
+    p95 = np.percentile(found, 95)
+    return Row(
+        f"latency at {interval} ms, beside a backlog",
+        p95,
+        "ms",
+        goal=f"<= {bound}",
+        note=f"newest sample, p95 of {len(found)} frames; oldest {p95 + _FRAME_MS:.0f}; real time",
+    )
