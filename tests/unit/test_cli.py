@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lunette import __version__, cli, client, paths
+from lunette import __version__, cli, client, finding, paths
 from lunette.commands import common, demo, sim
 from lunette.commands.status import describe
 from lunette.errors import LunetteError
@@ -132,7 +132,7 @@ def test_no_adapter_is_one_line(lunette, monkeypatch):
     async def discover(*args: Any, **kwargs: Any) -> Any:
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr(client.BleakScanner, "discover", discover)
+    monkeypatch.setattr(finding.BleakScanner, "discover", discover)
     code, out, err = lunette("scan")
     assert (code, out) == (1, "")
     assert one_line(err) and "no usable Bluetooth adapter" in err and "--virtual" in err
