@@ -13,6 +13,7 @@ from bleak import BleakClient
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakCharacteristicNotFoundError, BleakGATTProtocolError
 
+from lunette.asking import Asking
 from lunette.errors import Disconnected, LunetteError, NotPaired, Refused
 from lunette.finding import Backends
 from lunette.protocol import wire
@@ -39,7 +40,7 @@ def is_about_pairing(error: BaseException) -> bool:
     return bool(_SECURITY_WORDS.search(str(error)))
 
 
-class GlassesClient:
+class GlassesClient(Asking):
     """One connection. Whatever ends it, also in the middle of an await, raises `Disconnected`; a link that
     the glasses do not trust raises `NotPaired`.
 
@@ -105,16 +106,21 @@ class GlassesClient:
     async def connect(self) -> None:
         """Connect and subscribe. Follow with `resume`s, if any, and `ready`. Only once.
         Raises Disconnected, NotPaired."""
-        what = "could not connect"
-        await self._call(self._client.connect(), _CONNECT_TIMEOUT_S, what)
-        await self._call(self._client.start_notify(wire.STREAM, self._on_packet), _WRITE_TIMEOUT_S, what)
-        if self._ended:
-            raise Disconnected(what)
-        self._up = True
+        await self.open()
+        await self.subscribe()
 
-    async def connect_only(self) -> None:
-        """Connect and nothing else, which needs no bond: to pair. Raises Disconnected, NotPaired."""
+    async def open(self) -> None:
+        """Connect and nothing else, which needs no bond. Raises Disconnected, NotPaired if there is one
+        that the glasses no longer know."""
         await self._call(self._client.connect(), _CONNECT_TIMEOUT_S, "could not connect")
+
+    async def subscribe(self) -> None:
+        """The rest of `connect`."""
+        subscribing = self._client.start_notify(wire.STREAM, self._on_packet)
+        await self._call(subscribing, _WRITE_TIMEOUT_S, "could not connect")
+        if self._ended:
+            raise Disconnected("could not connect")
+        self._up = True
 
     async def pair(self) -> None:
         """Bond and encrypt; nothing happens if that is so. Raises NotPaired if the glasses will not,

@@ -81,6 +81,8 @@ class Listener:
         self.client: GlassesClient | None = None
         self.store: Store | None = None
         self._receiver: Receiver | None = None
+        self.connected = False  # and the glasses have answered
+        self.trouble: LunetteError | None = None  # why it is not
         self.reconnects = -1
         self.notifications = 0
         self.bytes = 0
@@ -140,6 +142,7 @@ class Listener:
                 failures = 0
             except Disconnected as error:
                 failures += 1
+                self.trouble = error
                 self._problem(str(error))
                 if failures >= 3:
                     device = None  # it may have another address by now
@@ -147,6 +150,7 @@ class Listener:
                 if not self.patient:
                     raise
                 slow, device = True, None
+                self.trouble = error
                 self._problem(str(error))
             except _DiskError as error:
                 slow = True
@@ -212,6 +216,7 @@ class Listener:
                 await client.ready()
             self.reconnects += 1
             self._told.clear()
+            self.connected, self.trouble = True, None
             self._observe("connected", client.hello)
             while True:
                 what, detail = await queue.get()
@@ -233,6 +238,7 @@ class Listener:
         finally:
             self.notifications += client.notifications
             self.bytes += client.bytes
+            self.connected = False
             self._observe("disconnected", None)
             await client.disconnect()
 

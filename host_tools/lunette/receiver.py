@@ -73,14 +73,14 @@ class Receiver:
         self.ignored = 0  # what is beyond all limits
         self._current: Recording | None = None  # of the last DATA or MORE
         self._index = -1
-        self._out_of_step = False  # packets went missing: wait for the HELLO after which all is sent again
+        self._out_of_step = False  # wait for the HELLO after which all is sent (again)
         self._retried: set[int] = set()  # recordings that were asked for again on this connection
         self._later: list[Recording] = []  # to be resumed after the HELLO
 
     def connect(self) -> Steps:
         """A connection is made: say where to go on, then READY. May be asked again on one connection."""
         self._current, self._index = None, -1
-        self._out_of_step = False
+        self._out_of_step = True
         self._retried.clear()
         unfinished = [r for r in self.store.recordings.values() if not r.complete]
         self._later = unfinished[_RESUMES_BEFORE_READY:]
@@ -104,6 +104,8 @@ class Receiver:
             for recording in later:
                 if not recording.complete:
                     yield _resume(recording)
+        elif kind == wire.GONE:
+            yield from self._gone(message[1])
         elif self._out_of_step:
             return
         elif kind == wire.OPEN:
@@ -122,16 +124,12 @@ class Receiver:
                 self.ignored += 1
             elif closing is not None:
                 yield from self._close(closing, count, crc, end)
-        elif kind == wire.GONE:
-            yield from self._gone(message[1])
 
     def taken(self, recording: Recording) -> Steps:
         """The program has what it wanted of a finished recording (only with `hold`)."""
         recording.taken = True
         if not recording.truncated:
-            yield Write(wire.ack(recording.number, recording.next_index + 1))
-        yield Tell("acknowledged", recording)
-        self.store.release(recording)
+            yield from self._acknowledge(recording, recording.next_index)
 
     def _open(self, number: int, kind: str, meta: dict[str, Any], now: float) -> Steps:
         store = self.store
@@ -144,9 +142,7 @@ class Receiver:
         recording = store.open(number, kind, meta, now)
         if recording.complete:
             if recording.taken:
-                yield Write(wire.ack(number, recording.next_index + 1))
-                yield Tell("acknowledged", recording)
-                store.release(recording)
+                yield from self._acknowledge(recording, recording.next_index)
         elif recording is not known:
             recording.taken = not self.hold
             yield Tell("recording", recording)
@@ -163,11 +159,11 @@ class Receiver:
         if recording is None or not self.store.add(recording, index, frame):
             return
         yield Tell("frame", (recording, index))
-        recording.unacknowledged += 1
-        if recording.unacknowledged < ACK_EVERY or self.hold:
+        recording.since_ack += 1
+        if recording.since_ack < ACK_EVERY or self.hold:
             return
         # Acknowledge what is on disk when the disk says so; frames may go on arriving meanwhile.
-        recording.unacknowledged = 0
+        recording.since_ack = 0
         stored = recording.next_index
         yield Work(partial(self.store.flush, recording))
         # Without response: the answer would wait behind a full queue of notifications, and take
@@ -185,9 +181,13 @@ class Receiver:
             yield Work(partial(self.store.finish, recording, count, crc, end))
             yield Tell("recorded", recording)
         if recording.taken:
-            yield Write(wire.ack(number, count + 1))
-            yield Tell("acknowledged", recording)
-            self.store.release(recording)
+            yield from self._acknowledge(recording, count)
+
+    def _acknowledge(self, recording: Recording, count: int) -> Steps:
+        yield Write(wire.ack(recording.number, count + 1))
+        recording.acknowledged = True
+        yield Tell("acknowledged", recording)
+        self.store.release(recording)
 
     def _gone(self, number: int) -> Steps:
         recording = self.store.recordings.get(number)

@@ -45,8 +45,9 @@ class Recording:
     name: str = ""  # of its file, without the suffix
     order: int = 0  # of its arrival
     stored: int = 0  # frames below this index survive a crash of this computer
-    unacknowledged: int = 0  # frames since the last acknowledgement
+    since_ack: int = 0  # frames
     taken: bool = True  # the host's program has what it wants of it: it may be acknowledged
+    acknowledged: bool = False  # the glasses have heard that it is stored as a whole
 
     @property
     def cause(self) -> str | None:

@@ -10,10 +10,11 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lunette import paths
 from lunette.errors import LunetteError
 
 if TYPE_CHECKING:
-    from lunette.client import Backends
+    from lunette.finding import Backends
     from lunette.listen import Listener
 
 T = TypeVar("T")
@@ -103,11 +104,14 @@ def backends(virtual: bool) -> Backends:
 
     Raises LunetteError if none are running.
     """
-    from lunette.client import Backends
+    from lunette.finding import Backends
 
     if not virtual:
         return Backends()
     from lunette.virtual import bleak_backend, control
+
+    # The bonds of this computer with virtual glasses, and the address by which they know it.
+    os.environ.setdefault("LUNETTE_KEYS", str(paths.runtime_dir() / "bonds.json"))
 
     air = os.environ.get("LUNETTE_AIR")
     if not air:
