@@ -215,6 +215,41 @@ def test_requests_fail_while_the_glasses_are_away_and_work_again_later(folder: P
     run_world(folder, test, listen=False, model=QUICK)
 
 
+def test_a_drop_at_any_time_of_a_connections_life_is_disconnected(folder: Path) -> None:
+    """With the air's own timing: while connecting, discovering, subscribing, getting ready, asking."""
+
+    async def test(world: World) -> None:
+        outcomes = set()
+        for step in range(40):
+            await world.until(lambda: not world.radio.connected, "the last one is gone")
+            ends: list[int] = []
+            glasses = client.GlassesClient(
+                ADDRESS, backends=world.backends(), on_disconnect=partial(ends.append, step)
+            )
+
+            async def live(glasses: client.GlassesClient = glasses) -> None:
+                await glasses.connect()
+                outcomes.add("connected")
+                await glasses.ready()
+                outcomes.add("ready")
+                while True:
+                    await glasses.request("status")
+                    outcomes.add("asked")
+
+            task = asyncio.create_task(live())
+            await world.until(lambda: world.radio.connected, "it connects")
+            await asyncio.sleep(0.04 * step)
+            assert world.air.drop() == 1
+            await asyncio.wait({task}, timeout=60)
+            assert type(task.exception()) is Disconnected
+            await glasses.disconnect()
+            await asyncio.sleep(1)
+            assert len(ends) <= 1
+        assert outcomes == {"connected", "ready", "asked"}
+
+    run_world(folder, test, listen=False, model=QUICK)
+
+
 def test_glasses_that_are_not_there(folder: Path) -> None:
     async def test(world: World) -> None:
         with pytest.raises(LunetteError, match="no glasses heard in 2 s"):

@@ -56,6 +56,17 @@ def test_frames_after_a_gap_wait_for_the_ones_before() -> None:
     assert sent == [(READY, 1), (ACK, 1, 5)]
 
 
+def test_what_is_on_its_way_when_receiving_starts_anew_is_not_taken() -> None:
+    it, sent = host()
+    it.hear((wire.OPEN, 1, "log", {}), *letters(1, b"abc"), (wire.OPEN, 2, "log", {}))
+    it.connect()  # on the same connection
+    it.hear((wire.MORE, b"d"), (wire.DATA, 1, 4, b"e"), closing(1, b"abcde"), (wire.GONE, 2))
+    assert [r.number for r in it.recorded] == [2], "what is gone is gone"
+    it.hear((wire.HELLO, {}), (wire.OPEN, 1, "log", {}), *letters(1, b"abcde"), closing(1, b"abcde"))
+    assert it.recorded[-1].crc_ok
+    assert sent == [(RESUME, 1, 3), (RESUME, 2, 0), (READY, 1), (ACK, 1, 6)]
+
+
 def test_what_is_acknowledged_is_on_the_disk() -> None:
     disk = CrashingDisk()
     asked: list[tuple[int, int]] = []
