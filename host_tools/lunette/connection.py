@@ -14,7 +14,7 @@ from bleak.backends.device import BLEDevice
 from bleak.exc import BleakCharacteristicNotFoundError, BleakGATTProtocolError
 
 from lunette.asking import Asking
-from lunette.errors import Disconnected, LunetteError, NotPaired, Refused
+from lunette.errors import Disconnected, HungUp, LunetteError, NotPaired, Refused
 from lunette.finding import Backends
 from lunette.protocol import wire
 
@@ -117,9 +117,12 @@ class GlassesClient(Asking):
     async def subscribe(self) -> None:
         """The rest of `connect`."""
         subscribing = self._client.start_notify(wire.STREAM, self._on_packet)
-        await self._call(subscribing, _WRITE_TIMEOUT_S, "could not connect")
-        if self._ended:
-            raise Disconnected("could not connect")
+        try:
+            await self._call(subscribing, _WRITE_TIMEOUT_S, "could not connect")
+            if self._ended:
+                raise Disconnected("could not connect")
+        except Disconnected as error:
+            raise self._judge(error) from error.__cause__
         self._up = True
 
     async def pair(self) -> None:
@@ -151,12 +154,18 @@ class GlassesClient(Asking):
         acknowledged: the way to repair a gap.
         """
         self._greeted = asyncio.get_running_loop().create_future()
-        await self._write(wire.ready())
         try:
+            await self._write(wire.ready())
             await asyncio.wait_for(asyncio.shield(self._greeted), REQUEST_TIMEOUT_S)
         except asyncio.TimeoutError:
             raise Disconnected("the glasses do not answer: is their firmware running?") from None
+        except Disconnected as error:
+            raise self._judge(error) from error.__cause__
         return self.hello
+
+    def _judge(self, error: Disconnected) -> Disconnected:
+        """MicroPython cannot refuse to pair: the firmware can only hang up, and that looks like this."""
+        return HungUp(str(error)) if self._ended and not self.hello else error
 
     async def disconnect(self) -> None:
         """Never fails, and may be called at any time."""

@@ -15,6 +15,14 @@ class Disconnected(LunetteError):
     """The glasses went away, before or during an operation, or do not answer."""
 
 
+class HungUp(Disconnected):
+    """The glasses went away before they had answered at all: by chance, or because they do not know this
+    host and it tried to pair."""
+
+    def __init__(self, reason: str):
+        super().__init__(f"{reason} (should it go on, they may not know this host: `lunette pair`)")
+
+
 class NotPaired(LunetteError):
     """The glasses let nobody in who is not paired with them; the message says how to pair."""
 

@@ -14,7 +14,7 @@ from bleak.backends.device import BLEDevice
 
 from lunette.connection import GlassesClient
 from lunette.disk import Lock
-from lunette.errors import Disconnected, InUse, LunetteError, NotPaired
+from lunette.errors import Disconnected, HungUp, InUse, LunetteError, NotPaired
 from lunette.finding import Backends, find
 from lunette.protocol import wire
 from lunette.receiver import Receiver, Steps, Tell, Work
@@ -26,6 +26,7 @@ T = TypeVar("T")
 _BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _JITTER = 0.5  # up to this part of a pause is left out: hosts that lost the same glasses do not go in step
 _SLOW_S = 15.0  # between attempts that will fail until somebody does something
+_ENOUGH = 3  # hung up so often before they answered: not by chance
 _SPAN_S = 5.0
 _MOST_WAITING = 20_000  # messages; the glasses hold less than that unacknowledged
 
@@ -130,31 +131,37 @@ class Listener:
                 self._lock.release()
 
     async def _run(self) -> None:
-        failures = 0
+        failures = hung_up = 0  # in a row
         self._observe("searching", None)
         device: BLEDevice | None = None
         while True:
             slow = False
+            refused: NotPaired | None = None
             if device is None:
                 device = await self._find()
             try:
                 await self._stay(device)
-                failures = 0
+                failures = hung_up = 0
             except Disconnected as error:
                 failures += 1
                 self.trouble = error
+                hung_up = hung_up + 1 if isinstance(error, HungUp) else 0
                 self._problem(str(error))
                 if failures >= 3:
                     device = None  # it may have another address by now
+                if hung_up >= _ENOUGH:
+                    refused = NotPaired("they hang up before they answer")
             except NotPaired as error:
-                if not self.patient:
-                    raise
-                slow, device = True, None
-                self.trouble = error
-                self._problem(str(error))
+                refused = error
             except _DiskError as error:
                 slow = True
                 self._on_disk_problem(error)
+            if refused is not None:
+                if not self.patient:
+                    raise refused
+                slow, device, hung_up = True, None, _ENOUGH - 1
+                self.trouble = refused
+                self._problem(str(refused))
             while self.paused.is_set():
                 await asyncio.sleep(0.05)
             pause = _SLOW_S if slow else _BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from lunette.connection import GlassesClient
-from lunette.errors import Disconnected, LunetteError, NotPaired
+from lunette.errors import Disconnected, HungUp, LunetteError, NotPaired
 from lunette.finding import Backends, find
 
 
@@ -48,6 +48,8 @@ async def _attempt(name: str | None, timeout: float, backends: Backends | None, 
             with contextlib.suppress(Disconnected):
                 await client.unpair()
             raise _Stale from None
+        except HungUp as error:
+            raise NotPaired("they hung up") from error
     finally:
         await client.disconnect()
     return client.address

@@ -210,6 +210,18 @@ def test_glasses_that_hang_up_in_mid_pairing(how: str) -> None:
     run(test())
 
 
+@pytest.mark.parametrize("at", ["start_notify", "ready"])
+def test_glasses_that_hang_up_after_pairing_are_not_paired(at: str) -> None:
+    from lunette.pairing import pair
+
+    async def test() -> None:
+        radio = Radio(secure=True, pairing_mode=True, breaks_at=at)
+        with pytest.raises(NotPaired, match="hung up"):
+            await pair(None, 5, radio.backends())
+
+    run(test())
+
+
 def test_forgetting_this_host_removes_both_halves() -> None:
     async def test() -> None:
         radio = Radio(secure=True, bond_here=1, bond_there=1)

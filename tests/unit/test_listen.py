@@ -160,6 +160,31 @@ def test_glasses_that_let_nobody_in(folder: Path) -> None:
     run(test())
 
 
+@pytest.mark.parametrize("at", ["start_notify", "ready"])
+def test_glasses_that_hang_up_on_strangers(folder: Path, at: str) -> None:
+    """MicroPython cannot refuse to pair, so firmware that does not want to ends the connection."""
+
+    async def test() -> None:
+        radio = Radio(breaks_at=at)
+        told: list[tuple[str, Any]] = []
+        listener = Listener(folder, backends=radio.backends(), observe=lambda *event: told.append(event))
+        running = asyncio.create_task(listener.run())
+        await asyncio.sleep(600)
+        found = [detail for what, detail in told if what == "problem"]
+        assert [("hold the button" in text) for text in found] == [False, True]
+        assert radio.calls.count("connect") < 100
+        radio.breaks_at = None
+        await asyncio.sleep(20)
+        assert listener.connected
+        running.cancel()
+        await asyncio.wait({running})
+        radio.breaks_at = at
+        with pytest.raises(NotPaired, match="hang up"):
+            await Listener(folder, backends=radio.backends(), patient=False).run()
+
+    run(test())
+
+
 def test_a_second_listener_in_the_same_folder_ends(folder: Path) -> None:
     async def test() -> None:
         radio = Radio()
