@@ -29,6 +29,8 @@ from lunette.store import Store
 ACK_EVERY = 25  # frames: half a second of speech
 # The glasses queue few answers, and one of them must be the HELLO.
 _RESUMES_BEFORE_READY = 6
+_MOST_HELD = 256  # recordings that wait to be taken, and their frames (40 MB of speech)
+_MOST_HELD_FRAMES = 1 << 18
 _MOST_OPEN = 1024  # the glasses hold fewer: more are nonsense, and would fill the memory
 
 
@@ -76,6 +78,7 @@ class Receiver:
         self._out_of_step = False  # wait for the HELLO after which all is sent (again)
         self._retried: set[int] = set()  # recordings that were asked for again on this connection
         self._later: list[Recording] = []  # to be resumed after the HELLO
+        self._left_out = False  # of what is held there is enough: the rest has to be asked for later
 
     def connect(self) -> Steps:
         """A connection is made: say where to go on, then READY. May be asked again on one connection."""
@@ -128,8 +131,13 @@ class Receiver:
     def taken(self, recording: Recording) -> Steps:
         """The program has what it wanted of a finished recording (only with `hold`)."""
         recording.taken = True
-        if not recording.truncated:
+        if recording.truncated:
+            self.store.release(recording)
+        else:
             yield from self._acknowledge(recording, recording.next_index)
+        if self._left_out and not self._holds_enough():
+            self._left_out = False
+            yield from self.gap()
 
     def _open(self, number: int, kind: str, meta: dict[str, Any], now: float) -> Steps:
         store = self.store
@@ -138,6 +146,9 @@ class Receiver:
             yield from self._gone(number)  # keep what there is of the old one
         if number not in store.recordings and self._open_count() >= _MOST_OPEN:
             self.ignored += 1
+            return
+        if number not in store.recordings and self.hold and self._holds_enough():
+            self._left_out = True  # the glasses keep it, as long as they can
             return
         recording = store.open(number, kind, meta, now)
         if recording.complete:
@@ -153,6 +164,10 @@ class Receiver:
         if len(self.store.recordings) < _MOST_OPEN:
             return 0
         return sum(not r.complete for r in self.store.recordings.values())
+
+    def _holds_enough(self) -> bool:
+        held = [r for r in self.store.recordings.values() if not r.taken]
+        return len(held) >= _MOST_HELD or sum(len(r.frames) for r in held) >= _MOST_HELD_FRAMES
 
     def _frame(self, frame: bytes) -> Steps:
         recording, index = self._current, self._index

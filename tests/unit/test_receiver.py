@@ -289,3 +289,24 @@ def test_a_whole_recording_stays_whole_though_its_end_was_not_noted() -> None:
     assert about["crc_ok"] and about["end"] == {"lost": 2}
     again.hear((wire.OPEN, 1, "log", {}))
     assert sent == [(READY, 1), (ACK, 1, 6)]
+
+
+def test_a_program_that_takes_nothing_does_not_fill_the_memory() -> None:
+    store = Store(None, OWNER)
+    receiver = Receiver(store, hold=True)
+
+    def hear(number: int) -> None:
+        for message in ((wire.OPEN, number, "log", {}), *letters(number, b"ab"), closing(number, b"ab")):
+            for step in receiver.message(message):
+                if isinstance(step, Work):
+                    step.run()
+
+    for number in range(1000):
+        hear(number)
+    assert list(store.recordings) == list(range(256))
+    steps = list(receiver.taken(store.recordings[0]))
+    assert [step.data for step in steps if isinstance(step, Write)] == [wire.ack(0, 3), wire.ready()]
+    list(receiver.message((wire.HELLO, {})))
+    hear(300)
+    hear(301)
+    assert 300 in store.recordings and 301 not in store.recordings
