@@ -10,7 +10,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lunette import paths
 from lunette.errors import LunetteError
 
 if TYPE_CHECKING:
@@ -109,9 +108,6 @@ def backends(virtual: bool) -> Backends:
     if not virtual:
         return Backends()
     from lunette.virtual import bleak_backend, control
-
-    # The bonds of this computer with virtual glasses, and the address by which they know it.
-    os.environ.setdefault("LUNETTE_KEYS", str(paths.runtime_dir() / "bonds.json"))
 
     air = os.environ.get("LUNETTE_AIR")
     if not air:
