@@ -108,6 +108,7 @@ class World:
             observe=self._observe,
             first_timeout_s=30,
             keep_frames=True,
+            jitter=lambda: 0.0,
         )
         task = asyncio.create_task(self.listener.run())
         self._tasks.append(task)

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from lunette import __version__
-from lunette.commands import ask, common, demo, listen, options, pull, scan, sim, status
+from lunette.commands import ask, bonds, common, demo, listen, options, pull, scan, sim, status
 from lunette.errors import LunetteError
 
 app = typer.Typer(
@@ -25,7 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _asking = (ask.ls, ask.settings, ask.record, ask.mute, ask.clock, ask.identify, ask.log, ask.reboot)
-for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking):
+_bonds = (bonds.pair, bonds.hosts, bonds.forget)
+for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking, *_bonds):
     app.command()(_command)
 app.add_typer(sim.app, name="sim")
 app.command()(demo.demo)
@@ -102,7 +103,7 @@ def _words(error: Exception) -> str:
     if isinstance(error, LunetteError):
         return str(error)
     if isinstance(error, BleakError):
-        from lunette.client import explain
+        from lunette.finding import explain
 
         return str(explain(error))
     if isinstance(error, OSError) and error.strerror:

@@ -1,275 +1,277 @@
-"""A connection to one pair of glasses, over Bleak.
+"""The host's side of Lunette glasses, for programs (docs/client.md).
 
-    device = await find(timeout=10)
-    async with GlassesClient(device) as glasses:
-        print(await glasses.request("status"))
-
-`Listener` in `lunette.listen` builds on it and keeps recordings. Any Bleak backend serves; the
-virtual glasses' one is in `lunette.virtual.bleak_backend`.
+async with connect(folder=Path("recordings")) as glasses:
+    async for recording in glasses.recordings():
+        print(recording.path)
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from bleak import BleakClient, BleakScanner
-from bleak.backends.device import BLEDevice
-from bleak.exc import BleakCharacteristicNotFoundError, BleakError
+from lunette import pairing
+from lunette.asking import Asking
+from lunette.connection import GlassesClient
+from lunette.errors import Disconnected, InUse, LunetteError, NotPaired, Refused
+from lunette.finding import Backends, Found, explain, find, scan
+from lunette.listen import Listener
+from lunette.recording import Recording
 
-from lunette.errors import LunetteError
-from lunette.protocol import wire
+__all__ = [
+    "Backends",
+    "Disconnected",
+    "Found",
+    "Glasses",
+    "GlassesClient",
+    "InUse",
+    "LunetteError",
+    "NotPaired",
+    "Recording",
+    "Refused",
+    "connect",
+    "explain",
+    "find",
+    "scan",
+]
 
-REQUEST_TIMEOUT_S = 5.0
-
-
-class Disconnected(LunetteError):
-    """The glasses went away, before or during an operation."""
-
-
-class Refused(LunetteError):
-    """The glasses refused a request; the message is their reason, `code` the word for programs
-    (docs/protocol.md)."""
-
-    def __init__(self, message: str, code: str = "refused"):
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass
-class Backends:
-    """Bleak backend classes to use; None is the computer's own Bluetooth adapter."""
-
-    client: Any = None
-    scanner: Any = None
-
-    def client_options(self) -> dict[str, Any]:
-        return {"backend": self.client} if self.client else {}
-
-    def scanner_options(self) -> dict[str, Any]:
-        return {"backend": self.scanner} if self.scanner else {}
+_FIRST_CONNECTION_S = 30.0  # after they were heard
 
 
-@dataclass
-class Found:
-    """Glasses that advertise: `device` to connect to, `name`, `address`, `rssi` in dBm."""
+def connect(
+    name: str | None = None,
+    *,
+    folder: Path | str | None = None,
+    timeout: float = 10.0,
+    backends: Backends | None = None,
+    observe: Callable[[str, Any], None] | None = None,
+) -> Glasses:
+    """Glasses of that name or address, or the first that are heard; use as an async context manager.
 
-    device: BLEDevice
-    name: str
-    address: str
-    rssi: int
-
-
-def explain(error: Exception) -> LunetteError:
-    """A Bluetooth failure in words that say what to do."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, LunetteError):
-        return error
-    lowered = text.lower()
-    if isinstance(error, FileNotFoundError) or any(word in lowered for word in ("dbus", "bluez", "adapter")):
-        return LunetteError(
-            f"no usable Bluetooth adapter ({text}): switch Bluetooth on, or add --virtual for virtual glasses"
-        )
-    return LunetteError(f"Bluetooth: {text}")
+    `folder`: recordings are kept there, and acknowledged as soon as they are on disk. Without one they are
+    in memory, and acknowledged when the program has taken them.
+    `timeout`: seconds to search at first. `observe(what, detail)` is told what `lunette.listen.Listener`
+    tells, among it "connected", "disconnected" and "problem".
+    """
+    return Glasses(name, folder=folder, timeout=timeout, backends=backends, observe=observe)
 
 
-async def scan(timeout: float = 5.0, backends: Backends | None = None) -> list[Found]:
-    """All Lunette glasses heard within `timeout` seconds, strongest first. Raises LunetteError."""
-    backends = backends or Backends()
-    try:
-        seen = await BleakScanner.discover(
-            timeout=timeout, return_adv=True, service_uuids=[wire.SERVICE], **backends.scanner_options()
-        )
-    except (BleakError, OSError) as error:
-        raise explain(error) from error
-    found = [
-        Found(device, adv.local_name or device.name or "?", device.address, adv.rssi)
-        for device, adv in seen.values()
-        if wire.SERVICE in adv.service_uuids
-    ]
-    return sorted(found, key=lambda f: -f.rssi)
-
-
-async def find(
-    name: str | None = None, timeout: float = 10.0, backends: Backends | None = None
-) -> BLEDevice | None:
-    """The first glasses heard (of that name or address, if given), or None after `timeout` seconds.
-    Raises LunetteError without a usable adapter."""
-    backends = backends or Backends()
-
-    def wanted(device: BLEDevice, adv: Any) -> bool:
-        if wire.SERVICE not in adv.service_uuids:
-            return False
-        return name is None or name in (adv.local_name, device.name) or name.upper() == device.address.upper()
-
-    try:
-        return await BleakScanner.find_device_by_filter(
-            wanted, timeout=timeout, service_uuids=[wire.SERVICE], **backends.scanner_options()
-        )
-    except (BleakError, OSError) as error:
-        raise explain(error) from error
-
-
-class GlassesClient:
-    """One connection. `on_message` gets every message of the glasses as `wire.parse_message`
-    gives it; `on_gap` is called when packets went missing on the way to this program;
-    `on_disconnect` once when the connection ends."""
+class Glasses(Asking):
+    """A pair of glasses that this program stays with: a connection that is lost is made again, for as long
+    as the context lasts. See `connect`."""
 
     def __init__(
         self,
-        device: BLEDevice | str,
+        name: str | None = None,
         *,
+        folder: Path | str | None = None,
+        timeout: float = 10.0,
         backends: Backends | None = None,
-        on_message: Callable[[tuple[Any, ...]], None] | None = None,
-        on_gap: Callable[[], None] | None = None,
-        on_disconnect: Callable[[], None] | None = None,
+        observe: Callable[[str, Any], None] | None = None,
     ):
-        backends = backends or Backends()
-        self._client = BleakClient(
-            device, disconnected_callback=self._on_disconnected, **backends.client_options()
+        self._name = name
+        self._folder = Path(folder).absolute() if folder is not None else None
+        self._timeout = timeout
+        self._backends = backends
+        self._tell = observe or (lambda what, detail: None)
+        self._listener: Listener | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._finished: asyncio.Queue[Recording | None] = asyncio.Queue()  # None: no more will come
+        self._handed: Recording | None = None
+        self._asked = False  # somebody waits for the next recording
+        self._connected = asyncio.Event()
+        self._heard: dict[int, asyncio.Future[None]] = {}  # of those that wait for an acknowledgement
+
+    async def __aenter__(self) -> Glasses:
+        """Find and connect. Raises LunetteError if none are heard, NotPaired, Disconnected."""
+        if self._task is not None:
+            raise LunetteError("these glasses are in use: make another object with connect()")
+        listener = self._listener = Listener(
+            self._folder,
+            name=self._name,
+            backends=self._backends,
+            observe=self._observe,
+            first_timeout_s=self._timeout,
+            patient=False,
+            receive=False,
         )
-        self._on_message = on_message
-        self._on_gap = on_gap
-        self._on_disconnect = on_disconnect
-        self._unpacker = wire.Unpacker()
-        self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self.hello: dict[str, Any] = {}
-        self._greeted: asyncio.Future[None] | None = None
-        self.notifications = 0
-        self.bytes = 0
-        self.malformed = 0
-
-    @property
-    def is_connected(self) -> bool:
-        return bool(self._client.is_connected)
-
-    @property
-    def address(self) -> str:
-        return str(self._client.address)
-
-    @property
-    def mtu(self) -> int:
-        return int(self._client.mtu_size)
-
-    async def __aenter__(self) -> GlassesClient:
+        self._task = asyncio.create_task(listener.run())
+        self._task.add_done_callback(lambda task: self._finished.put_nowait(None))
         try:
-            await self.connect()
-            await self.ready()
+            await self.wait_connected(self._timeout + _FIRST_CONNECTION_S)
         except BaseException:
-            await self.disconnect()
+            await self._close()
             raise
+        listener.patient = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.disconnect()
+        await self._close()
 
-    async def connect(self) -> None:
-        """Connect and subscribe. Follow with `resume`s, if any, and `ready`. Raises Disconnected."""
+    async def _close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            if not self._task.cancelled():
+                self._task.exception()  # it was told, or nobody has asked
+
+    # --- the connection ---------------------------------------------------------------------------
+
+    @property
+    def is_connected(self) -> bool:
+        return self._listener is not None and self._listener.connected
+
+    @property
+    def hello(self) -> dict[str, Any]:
+        """What they said of themselves when they were last connected: `name`, `board`, `firmware`, ..."""
+        client = self._listener.client if self._listener is not None else None
+        return client.hello if client is not None else {}
+
+    @property
+    def address(self) -> str | None:
+        """Their address (on macOS a name that the system gave them); None before they were found."""
+        client = self._listener.client if self._listener is not None else None
+        return client.address if client is not None else None
+
+    async def wait_connected(self, timeout: float | None = None) -> None:
+        """Return when they are connected. Raises Disconnected (or NotPaired, if that is why they are not)
+        after `timeout` seconds, or what has ended the search."""
+        waiting = asyncio.ensure_future(self._connected.wait())
+        task = self._running()
         try:
-            await self._client.connect()
-            await self._client.start_notify(wire.STREAM, self._on_packet)
-        except (BleakError, OSError, asyncio.TimeoutError) as error:
-            raise Disconnected(f"could not connect: {error or type(error).__name__}") from error
-
-    async def ready(self) -> dict[str, Any]:
-        """Tell the glasses to send; returns their HELLO.
-
-        Asked again on the same connection, they start over after that HELLO with what is not
-        acknowledged: the way to repair a gap.
-        """
-        self._greeted = asyncio.get_running_loop().create_future()
-        await self._write(wire.ready())
-        try:
-            await asyncio.wait_for(asyncio.shield(self._greeted), REQUEST_TIMEOUT_S)
-        except asyncio.TimeoutError:
-            raise Disconnected("the glasses do not answer: is their firmware running?") from None
-        return self.hello
-
-    async def disconnect(self) -> None:
-        with contextlib.suppress(BleakError, OSError):
-            await self._client.disconnect()
-
-    async def ack(self, recording: int, next_index: int, sure: bool = False) -> None:
-        """Everything of the recording below `next_index` is on disk. `sure`: return when the glasses
-        have heard it."""
-        # Without response: the answer would wait behind a full queue of notifications, and take
-        # a packet from each connection event. ACKs are cumulative, so a lost one costs nothing.
-        await self._write(wire.ack(recording, next_index), response=sure)
-
-    async def resume(self, recording: int, next_index: int) -> None:
-        """Have the recording sent (again) from frame `next_index`."""
-        await self._write(wire.resume(recording, next_index))
+            await asyncio.wait({waiting, task}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if not self.is_connected:
+            raise self._why()
 
     async def request(self, op: str, **fields: Any) -> Any:
-        """Ask for `op`; returns its result. Raises Refused with the glasses' reason, Disconnected."""
-        number = next(self._ids)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
-        try:
-            await self._write(wire.dumps({"id": number, "op": op, **fields}))
-            answer = await asyncio.wait_for(future, REQUEST_TIMEOUT_S)
-        except asyncio.TimeoutError:
-            raise Disconnected(f"the glasses did not answer {op}") from None
-        finally:
-            self._waiting.pop(number, None)
-        if not answer.get("ok"):
-            raise Refused(str(answer.get("error")), str(answer.get("code", "refused")))
-        return answer.get("result")
+        """Ask for `op`; returns its result. Raises Disconnected at once while they are away, Refused,
+        NotPaired."""
+        return await self._client().request(op, **fields)
 
-    async def write_raw(self, characteristic: str, data: bytes, response: bool = True) -> None:
-        """Write any bytes to a characteristic, given by UUID. Raises Disconnected."""
-        try:
-            await self._client.write_gatt_char(characteristic, data, response=response)
-        except BleakCharacteristicNotFoundError:
-            raise LunetteError(f"the glasses have no characteristic {characteristic}") from None
-        except (BleakError, OSError, asyncio.TimeoutError) as error:
-            raise Disconnected(f"the glasses went away: {error or type(error).__name__}") from error
-
-    async def _write(self, data: bytes, response: bool = True) -> None:
-        await self.write_raw(wire.CONTROL, data, response)
-
-    def _on_packet(self, characteristic: Any, packet: bytearray) -> None:
-        self.notifications += 1
-        self.bytes += len(packet)
-        gaps = self._unpacker.gaps + self._unpacker.errors
-        messages = self._unpacker.feed(packet)
-        # Before the messages of this packet: they are those after the gap.
-        if self._unpacker.gaps + self._unpacker.errors != gaps and self._on_gap is not None:
-            self._on_gap()
-        for kind, body in messages:
+    async def pair(self) -> None:
+        """Bond with them; needs no connection, and works before the context is entered. Raises NotPaired,
+        whose message says how to put them into pairing mode, Disconnected, LunetteError."""
+        listener = self._listener
+        if listener is None:
+            await pairing.pair(self._name, self._timeout, self._backends)
+        elif self.is_connected:
+            await self._client().pair()
+        else:
+            await listener.leave()
             try:
-                message = wire.parse_message(kind, body)
-            except wire.ProtocolError:
-                self.malformed += 1
-                continue
-            self._dispatch(message)
+                await pairing.pair(self._name, self._timeout, self._backends)
+            finally:
+                listener.come_back()
 
-    def _dispatch(self, message: tuple[Any, ...]) -> None:
-        if message[0] == wire.HELLO:
-            self.hello = message[1]
-            if self._greeted is not None and not self._greeted.done():
-                self._greeted.set_result(None)
-        elif message[0] == wire.REPLY:
-            future = self._waiting.get(message[1].get("id"))
-            if future is not None and not future.done():
-                future.set_result(message[1])
+    async def unpair(self) -> None:
+        """This computer forgets the bond, and is disconnected. (The glasses forget by `forget`.)"""
+        await self._client().unpair()
+
+    def _running(self) -> asyncio.Task[None]:
+        if self._task is None:
+            raise LunetteError("use `async with connect(...) as glasses`")
+        return self._task
+
+    def _client(self) -> GlassesClient:
+        self._running()
+        listener = self._listener
+        if listener is None or listener.client is None or not self.is_connected:
+            raise self._why()
+        return listener.client
+
+    def _why(self) -> Exception:
+        """Why they are not connected."""
+        task = self._running()
+        if task.done():
+            if not task.cancelled() and (error := task.exception()) is not None:
+                return error if isinstance(error, Exception) else LunetteError(str(error))
+            return Disconnected("closed")
+        trouble = self._listener.trouble if self._listener is not None else None
+        if isinstance(trouble, NotPaired):
+            return NotPaired(trouble.reason)
+        why = f" ({trouble})" if trouble is not None else ""
+        return Disconnected(f"the glasses are away, and looked for{why}")
+
+    # --- recordings -------------------------------------------------------------------------------
+
+    def recordings(self) -> AsyncIterator[Recording]:
+        """Every finished recording, once, in the order in which they are complete: those that wait on the
+        glasses and those to come, across reconnections. Ends when the context does.
+
+        Nothing is received before this is asked for. With a folder, a recording is on disk and
+        acknowledged by the time it is given. Without, it is acknowledged when the program comes back for the
+        next one, by this iterator or a new one, or calls `acknowledge`: a program that stops before gets
+        it again from its next start. One consumer at a time.
+        """
+        return _Recordings(self)
+
+    async def acknowledge(self, recording: Recording) -> None:
+        """The program has what it wanted of a recording: for the one with which it leaves off. Returns when
+        the glasses have heard it; raises Disconnected if they have not (they will at the next connection,
+        as long as this context lasts)."""
+        self._take(recording)
+        if recording.acknowledged or recording.truncated:
             return
-        if self._on_message is not None:
-            self._on_message(message)
+        self._client()
+        heard = self._heard.setdefault(recording.number, asyncio.get_running_loop().create_future())
+        await asyncio.shield(heard)
 
-    def _on_disconnected(self, client: BleakClient) -> None:
-        lost = Disconnected("the glasses went away")
-        for future in [*self._waiting.values(), self._greeted]:
-            if future is not None and not future.done():
-                future.set_exception(lost)
-                future.exception()  # nobody may be waiting for it
-        if self._on_disconnect is not None:
-            self._on_disconnect()
+    async def _next(self) -> Recording:
+        task, listener = self._running(), self._listener
+        assert listener is not None
+        if self._asked:
+            raise LunetteError("recordings() has one consumer at a time")
+        if self._handed is not None:
+            self._take(self._handed)
+        listener.begin()
+        self._asked = True
+        try:
+            recording = await self._finished.get()
+        finally:
+            self._asked = False
+        if recording is None:
+            self._finished.put_nowait(None)  # for whoever asks again
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+            raise StopAsyncIteration
+        self._handed = recording
+        return recording
+
+    def _take(self, recording: Recording) -> None:
+        self._handed = None if recording is self._handed else self._handed
+        if self._folder is None and not recording.taken and self._listener is not None:
+            self._listener.taken(recording)
+
+    def _observe(self, what: str, detail: Any) -> None:
+        if what == "connected":
+            self._connected.set()
+        elif what == "disconnected":
+            self._connected.clear()
+            for heard in self._heard.values():
+                heard.set_exception(Disconnected("the glasses went away"))
+                heard.exception()  # whoever waited may have left
+            self._heard.clear()
+        elif what == "acknowledged":
+            if (heard_of := self._heard.pop(detail.number, None)) is not None:
+                heard_of.set_result(None)
+        elif what == "recorded":
+            self._finished.put_nowait(detail)
+        self._tell(what, detail)
+
+
+class _Recordings:
+    def __init__(self, glasses: Glasses):
+        self._glasses = glasses
+
+    def __aiter__(self) -> _Recordings:
+        return self
+
+    async def __anext__(self) -> Recording:
+        return await self._glasses._next()

@@ -105,12 +105,11 @@ _PCM, _EXTENSIBLE = 0x0001, 0xFFFE
 _RATES = range(1000, 768001)
 
 
-def write_wav(path: str | os.PathLike[str], pcm: npt.ArrayLike, rate: int = SPEECH_RATE) -> None:
-    """Write int16 mono samples as a WAV file, by way of a temporary file: never a partial one.
+def wav_bytes(pcm: npt.ArrayLike, rate: int = SPEECH_RATE) -> bytes:
+    """A WAV file of int16 mono samples.
 
     Raises:
         ValueError: ``pcm`` is not a one-dimensional int16 array, or too long for a WAV file.
-        LunetteError: the file cannot be written.
     """
     samples = np.asarray(pcm)
     if samples.dtype != np.int16 or samples.ndim != 1:
@@ -123,11 +122,22 @@ def write_wav(path: str | os.PathLike[str], pcm: npt.ArrayLike, rate: int = SPEE
     header = struct.pack("<4sI4s4sI", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16)
     header += struct.pack("<HHIIHH", _PCM, 1, rate, 2 * rate, 2, 16)
     header += struct.pack("<4sI", b"data", len(data))
+    return header + data
+
+
+def write_wav(path: str | os.PathLike[str], pcm: npt.ArrayLike, rate: int = SPEECH_RATE) -> None:
+    """Write int16 mono samples as a WAV file, by way of a temporary file: never a partial one.
+
+    Raises:
+        ValueError: as `wav_bytes`.
+        LunetteError: the file cannot be written.
+    """
+    content = wav_bytes(pcm, rate)
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:
-            temporary.write_bytes(header + data)
+            temporary.write_bytes(content)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):

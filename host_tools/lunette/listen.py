@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bleak.backends.device import BLEDevice
 
-from lunette.client import Backends, Disconnected, GlassesClient, find
-from lunette.errors import LunetteError
+from lunette.connection import GlassesClient
+from lunette.disk import Lock
+from lunette.errors import Disconnected, HungUp, InUse, LunetteError, NotPaired
+from lunette.finding import Backends, find
 from lunette.protocol import wire
-from lunette.store import Recording, Store
+from lunette.receiver import Receiver, Steps, Tell, Work
+from lunette.recording import Recording
+from lunette.store import Store
 
-ACK_EVERY = 25  # frames: half a second of speech
+T = TypeVar("T")
+
 _BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_JITTER = 0.5  # up to this part of a pause is left out: hosts that lost the same glasses do not go in step
+_SLOW_S = 15.0  # between attempts that will fail until somebody does something
+_ENOUGH = 3  # hung up so often before they answered: not by chance
+_SPAN_S = 5.0
+_MOST_WAITING = 20_000  # messages; the glasses hold less than that unacknowledged
+
+
+class _DiskError(Exception):
+    """The disk does not take what it is given; the cause says why."""
 
 
 class Listener:
@@ -23,37 +40,50 @@ class Listener:
 
     `observe(what, detail)` is told: "searching", "connected" (HELLO dict), "disconnected",
     "recording" (Recording), "frame" (Recording, index), "recorded" (Recording),
-    "acknowledged" (Recording: the glasses may forget it), "problem" (text).
+    "acknowledged" (Recording: the glasses may forget it), "problem" (text; a new one, or the first since
+    it was last connected).
+    `folder` None keeps recordings in memory, unacknowledged until `taken`.
     `first_timeout_s` limits the first search (LunetteError then); later ones go on for ever.
+    `patient`: a full disk, or glasses that are not paired with this host, are problems that somebody will
+    solve while it goes on trying; else they end it (LunetteError, NotPaired).
+    `receive` False leaves recordings alone until `begin`.
     `attach` is called before each search: where the glasses are to be looked for may have changed.
-    `keep_frames` keeps the frames of finished recordings in memory, for reports.
+    `keep_frames` keeps all finished recordings and their frames in memory, for reports.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         *,
         name: str | None = None,
         backends: Backends | None = None,
         observe: Callable[[str, Any], None] | None = None,
         first_timeout_s: float | None = None,
+        patient: bool = True,
+        receive: bool = True,
         keep_frames: bool = False,
         attach: Callable[[], Any] | None = None,
+        jitter: Callable[[], float] = random.random,
     ):
         self.folder = folder
         self.name = name
         self.backends = backends
+        self.patient = patient
         self._observe = observe or (lambda what, detail: None)
         self._first_timeout = first_timeout_s
+        self._receive = receive
         self._keep_frames = keep_frames
         self._attach = attach
-        self._current: Recording | None = None  # of the last DATA or MORE
-        self._index = -1
-        self._unacked = 0
-        self._out_of_step = False  # packets went missing: wait for the HELLO after which all is sent again
-        self._retried: set[int] = set()  # recordings that were asked for again on this connection
+        self._jitter = jitter
+        self._queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        self._told: set[str] = set()  # problems, since it was last connected
+        self._disk_problem = ""
+        self._lock: Lock | None = None
         self.client: GlassesClient | None = None
         self.store: Store | None = None
+        self._receiver: Receiver | None = None
+        self.connected = False  # and the glasses have answered
+        self.trouble: LunetteError | None = None  # why it is not
         self.reconnects = -1
         self.notifications = 0
         self.bytes = 0
@@ -61,9 +91,35 @@ class Listener:
 
     @property
     def recordings(self) -> list[Recording]:
+        """Those in memory: all that are not finished, and the last that are."""
         return list(self.store.recordings.values()) if self.store else []
 
+    # --- for the program around it ----------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Receive recordings from now on, if it did not."""
+        if not self._receive:
+            self._receive = True
+            self._queue.put_nowait(("begin", None))
+
+    def taken(self, recording: Recording) -> None:
+        """The program has what it wanted of a finished recording: acknowledge it."""
+        recording.taken = True
+        self._queue.put_nowait(("taken", recording))
+
+    async def leave(self) -> None:
+        """Disconnect and stay away until `come_back`."""
+        self.paused.set()
+        if self.client is not None:
+            await self.client.disconnect()
+
+    def come_back(self) -> None:
+        self.paused.clear()
+
+    # --- staying with the glasses -----------------------------------------------------------------
+
     async def run(self) -> None:
+        """Only once. Raises LunetteError for what trying again does not help."""
         try:
             await self._run()
         finally:
@@ -71,31 +127,64 @@ class Listener:
                 await self.client.disconnect()
             if self.store is not None:
                 self.store.close()
+            if self._lock is not None:
+                self._lock.release()
 
     async def _run(self) -> None:
-        failures = 0
+        failures = hung_up = 0  # in a row
         self._observe("searching", None)
         device: BLEDevice | None = None
         while True:
+            slow = False
+            refused: NotPaired | None = None
             if device is None:
                 device = await self._find()
             try:
                 await self._stay(device)
-                failures = 0
+                failures = hung_up = 0
             except Disconnected as error:
                 failures += 1
-                self._observe("problem", str(error))
+                self.trouble = error
+                hung_up = hung_up + 1 if isinstance(error, HungUp) else 0
+                self._problem(str(error))
                 if failures >= 3:
                     device = None  # it may have another address by now
+                if hung_up >= _ENOUGH:
+                    refused = NotPaired("they hang up before they answer")
+            except NotPaired as error:
+                refused = error
+            except _DiskError as error:
+                slow = True
+                self._on_disk_problem(error)
+            if refused is not None:
+                if not self.patient:
+                    raise refused
+                slow, device, hung_up = True, None, _ENOUGH - 1
+                self.trouble = refused
+                self._problem(str(refused))
             while self.paused.is_set():
                 await asyncio.sleep(0.05)
-            await asyncio.sleep(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
+            pause = _SLOW_S if slow else _BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)]
+            await asyncio.sleep(pause * (1 - _JITTER * self._jitter()))
+
+    def _problem(self, text: str) -> None:
+        if text not in self._told and len(self._told) < 100:
+            self._told.add(text)
+            self._observe("problem", text)
+
+    def _on_disk_problem(self, error: _DiskError) -> None:
+        text = f"cannot store recordings in {self.folder}: {error}"
+        if not self.patient:
+            raise LunetteError(text) from error
+        if text != self._disk_problem:  # once, until something could be stored
+            self._disk_problem = text
+            self._observe("problem", f"{text}; nothing is acknowledged, the glasses keep it")
 
     async def _find(self) -> BLEDevice:
         waited = 0.0
         while True:
             limit = self._first_timeout if self.reconnects < 0 else None
-            span = 5.0 if limit is None else min(5.0, limit - waited)
+            span = _SPAN_S if limit is None else min(_SPAN_S, limit - waited)
             try:
                 if self._attach is not None:
                     self._attach()
@@ -104,7 +193,7 @@ class Listener:
                 if limit is not None or self.reconnects < 0:
                     raise
                 # It has worked before: an adapter that is off now may be on again.
-                self._observe("problem", str(error))
+                self._problem(str(error))
                 await asyncio.sleep(_BACK_OFF_S[-1])
                 continue
             if device is not None:
@@ -118,121 +207,92 @@ class Listener:
 
     async def _stay(self, device: BLEDevice) -> None:
         """One connection, from connect to disconnect."""
-        queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-        self._current, self._index = None, -1
-        self._out_of_step = False
-        self._retried.clear()
+        queue = self._queue = asyncio.Queue()
         client = self.client = GlassesClient(
             device,
             backends=self.backends,
-            on_message=lambda message: queue.put_nowait(("message", message)),
+            on_message=lambda message: self._take(queue, message),
             on_gap=lambda: queue.put_nowait(("gap", None)),
             on_disconnect=lambda: queue.put_nowait(("end", None)),
         )
         try:
             await client.connect()
-            if self.store is None:
-                self.store = Store(self.folder, device.address)
-            for recording in self.recordings:
-                if not recording.complete:
-                    await client.resume(recording.number, recording.next_index)
-            hello = await client.ready()
+            if self._receive:
+                await self._begin(client)
+            else:
+                await client.ready()
             self.reconnects += 1
-            self._observe("connected", hello)
+            self._told.clear()
+            self.connected, self.trouble = True, None
+            self._observe("connected", client.hello)
             while True:
                 what, detail = await queue.get()
                 if what == "end":
                     break
-                if what == "gap":
-                    await self._repair(client)
+                if what == "flood":
+                    raise Disconnected("more came than this computer could store in time")
+                if what == "begin":
+                    await self._begin(client)
+                elif self._receiver is None:
+                    continue
+                elif what == "gap":
+                    await self._carry_out(client, self._receiver.gap())
+                elif what == "taken":
+                    await self._carry_out(client, self._receiver.taken(detail))
                 else:
-                    await self._on_message(client, detail)
+                    now = asyncio.get_running_loop().time()
+                    await self._carry_out(client, self._receiver.message(detail, now))
         finally:
             self.notifications += client.notifications
             self.bytes += client.bytes
+            self.connected = False
             self._observe("disconnected", None)
             await client.disconnect()
 
-    async def leave(self) -> None:
-        """Disconnect and stay away until `come_back`."""
-        self.paused.set()
-        if self.client is not None:
-            await self.client.disconnect()
+    @staticmethod
+    def _take(queue: asyncio.Queue[tuple[str, Any]], message: tuple[Any, ...]) -> None:
+        waiting = queue.qsize()
+        if waiting < _MOST_WAITING:
+            queue.put_nowait(("message", message))
+        elif waiting == _MOST_WAITING:
+            queue.put_nowait(("flood", None))
 
-    def come_back(self) -> None:
-        self.paused.clear()
+    async def _begin(self, client: GlassesClient) -> None:
+        if self._receiver is None:
+            await self._open_store(client.address)
+        assert self._receiver is not None
+        await self._carry_out(client, self._receiver.connect())
 
-    async def _repair(self, client: GlassesClient) -> None:
-        """Packets went missing between the adapter and us: have everything sent again that is not
-        acknowledged. Frames that come before the glasses know of it have a hole before them."""
-        self._current = None
-        self._out_of_step = True
-        await client.ready()
+    async def _open_store(self, owner: str) -> None:
+        if self.folder is not None and self._lock is None:
+            lock = Lock(self.folder / ".partial" / (re.sub(r"\W", "", owner) + ".lock"))
+            if not await self._on_disk(lock.acquire):
+                raise InUse(
+                    f"another program receives from these glasses into {self.folder}: "
+                    "end it, or choose another folder"
+                )
+            self._lock = lock
+        self.store = await self._on_disk(partial(Store, self.folder, owner, keep=self._keep_frames))
+        self._receiver = Receiver(self.store, hold=self.folder is None)
 
-    async def _on_message(self, client: GlassesClient, message: tuple[Any, ...]) -> None:
-        store = self.store
-        assert store is not None
-        kind = message[0]
-        if kind == wire.HELLO:
-            self._out_of_step = False
-        elif self._out_of_step:
-            return
-        elif kind == wire.OPEN:
-            _, number, name, meta = message
-            known = store.recordings.get(number)
-            recording = store.open(number, name, meta, asyncio.get_running_loop().time())
-            if recording.complete:
-                await client.ack(number, recording.next_index + 1, sure=True)
-            elif recording is not known:
-                self._observe("recording", recording)
-                if known is not None:  # we asked to resume the other one
-                    await client.resume(number, 0)
-        elif kind == wire.DATA:
-            self._current = store.recordings.get(message[1])
-            self._index = message[2]
-            await self._on_frame(client, message[3])
-        elif kind == wire.MORE:
-            self._index += 1
-            await self._on_frame(client, message[1])
-        elif kind == wire.CLOSE:
-            _, number, count, crc, end = message
-            closing = store.recordings.get(number)
-            if closing is not None:
-                await self._on_close(client, closing, count, crc, end)
-        elif kind == wire.GONE:
-            gone = store.forget(message[1])
-            if gone is not None:
-                self._observe("recorded", gone)
+    async def _carry_out(self, client: GlassesClient, steps: Steps) -> None:
+        for step in steps:
+            if isinstance(step, Tell):
+                self._observe(step.what, step.detail)
+            elif isinstance(step, Work):
+                await self._on_disk(step.run)
+            elif step.data[0] == wire.READY:
+                await client.ready()
+            else:
+                await client.write_raw(wire.CONTROL, step.data, response=step.sure)
 
-    async def _on_frame(self, client: GlassesClient, frame: bytes) -> None:
-        recording, store = self._current, self.store
-        if recording is None or store is None:
-            return
-        if not store.add(recording, self._index, frame):
-            return
-        self._observe("frame", (recording, self._index))
-        self._unacked += 1
-        if self._unacked >= ACK_EVERY:
-            self._unacked = 0
-            # Acknowledge what is on disk when the disk says so; frames go on arriving meanwhile.
-            stored = recording.next_index
-            await asyncio.to_thread(store.flush, recording)
-            await client.ack(recording.number, stored)
-
-    async def _on_close(
-        self, client: GlassesClient, recording: Recording, count: int, crc: int, end: dict[str, Any]
-    ) -> None:
-        store = self.store
-        assert store is not None
-        if not recording.complete:
-            missing = recording.crc != crc and recording.next_index < count and not end.get("lost")
-            if missing and recording.number not in self._retried:
-                self._retried.add(recording.number)  # once: another host may have taken what is missing
-                await client.resume(recording.number, recording.next_index)
-                return
-            await asyncio.to_thread(store.finish, recording, count, crc, end)
-            self._observe("recorded", recording)
-        await client.ack(recording.number, count + 1, sure=True)
-        self._observe("acknowledged", recording)
-        if not self._keep_frames:
-            store.release(recording)
+    async def _on_disk(self, work: Callable[[], T]) -> T:
+        """Do what touches the disk, while the radio goes on."""
+        if self.folder is None:
+            return work()
+        try:
+            result = await asyncio.to_thread(work)
+        except OSError as error:
+            raise _DiskError(error.strerror or str(error)) from error
+        self._disk_problem = ""
+        return result

@@ -1,158 +1,200 @@
 """Recordings on the host's disk: partial ones that survive a crash, finished ones as WAV and JSON.
 
-A frame counts as stored, and is acknowledged, once it is flushed into the partial file. A finished
-recording appears under its final name in one step (write new, then rename).
+Frames wait in memory until `flush`, and may be acknowledged when that has returned. A finished recording
+appears under its final name in one step, its description first: who finds the WAV finds both.
+
+Files of one pair of glasses, in ``.partial/<address>/`` under the folder: ``<id>.json`` says what the
+recording is and, later, that it is finished; ``<id>.frames`` holds records of ``index u32, size u16,
+crc32 u32`` and a frame. A name is chosen when a recording begins, so that one which is finished twice,
+because the first time was cut off, is one file in the end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
 import struct
+import threading
 import time
 import zlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from lunette.codecs import wav_bytes
+from lunette.disk import Disk
+from lunette.recording import MOST_FRAMES, Recording
 
-from lunette.codecs import Dvi4Decoder, write_wav
+__all__ = ["Recording", "Store"]
 
-_RECORD = struct.Struct("<IH")
+_RECORD = struct.Struct("<IHI")
 _REMEMBERED = 64  # finished recordings whose acknowledgement may not have arrived
+_SUFFIX = {"speech": ".wav", "photo": ".bin"}
 
 
-@dataclass
-class Recording:
-    """What is known of one recording. `frames` maps index to coded bytes; indices may have holes
-    where the glasses had no room. Times are in seconds on the event loop's clock."""
-
-    number: int
-    kind: str
-    meta: dict[str, Any]
-    next_index: int = 0
-    frames: dict[int, bytes] = field(default_factory=dict)
-    crc: int = 0
-    started_s: float = 0.0
-    lost: int = 0
-    crc_ok: bool | None = None
-    complete: bool = False
-    end: dict[str, Any] = field(default_factory=dict)
-    path: Path | None = None
-
-    @property
-    def cause(self) -> str | None:
-        return self.meta.get("cause")
-
-    @property
-    def seconds(self) -> float:
-        """Duration of speech in seconds, 0 for other kinds."""
-        if self.kind != "speech":
-            return 0.0
-        return self.next_index * self.meta.get("frame", 320) / self.meta.get("rate", 16000)
-
-    def pcm(self) -> np.ndarray[Any, np.dtype[np.int16]]:
-        """Decoded speech, int16 mono; frames that the glasses lost are silence."""
-        size = int(self.meta.get("frame", 320))
-        out = np.zeros(self.next_index * size, np.int16)
-        decoder = Dvi4Decoder()
-        for index, frame in self.frames.items():
-            try:
-                samples = decoder.decode(frame)[:size]
-            except ValueError:  # too short to be one: silence, and the checksum tells
-                continue
-            out[index * size : index * size + len(samples)] = samples
-        return out
-
-    def payload(self) -> bytes:
-        return b"".join(self.frames[i] for i in sorted(self.frames))
+def _record(index: int, frame: bytes) -> bytes:
+    head = struct.pack("<IH", index, len(frame))
+    return head + struct.pack("<I", zlib.crc32(frame, zlib.crc32(head))) + frame
 
 
 class Store:
-    """Recordings of one pair of glasses (`owner`, its address) under `folder`."""
+    """Recordings of one pair of glasses (`owner`, its address) under `folder`; None: in memory only.
 
-    def __init__(self, folder: Path, owner: str):
+    `keep`: finished recordings stay in memory, all and with their frames, for reports. What touches the
+    disk may run in another thread, one call at a time; it raises OSError, can then be called again, and
+    has acknowledged nothing. `close` may come at any time.
+    """
+
+    def __init__(self, folder: Path | None, owner: str, *, disk: Disk | None = None, keep: bool = False):
         self.folder = folder
-        self._partial = folder / ".partial" / re.sub(r"\W", "", owner)
-        self._partial.mkdir(parents=True, exist_ok=True)
-        self._files: dict[int, Any] = {}
+        self._disk = disk or Disk()
+        self._keep = keep
+        self._lock = threading.RLock()
+        self._pending: dict[int, bytearray] = {}  # records that are not on disk
+        self._whole: set[int] = set()  # ids whose partial files must be written anew
+        self._finished: list[int] = []
+        self._order = 0
         self.recordings: dict[int, Recording] = {}
-        for path in sorted(self._partial.glob("*.json"), key=lambda p: p.stat().st_mtime):
-            self._load(path)
-        self._finished = [r.number for r in self.recordings.values() if r.complete]
-        for path in self._partial.glob("*.frames"):
-            number = int(path.stem, 16)
-            if number not in self.recordings or self.recordings[number].complete:
-                path.unlink()  # of a recording that was finished, or whose description is broken
+        if folder is not None:
+            self._partial = folder / ".partial" / re.sub(r"\W", "", owner)
+            self._disk.make_folder(self._partial)
+            self._load()
 
-    def _load(self, path: Path) -> None:
+    # --- what an earlier program left -----------------------------------------------------------
+
+    def _load(self) -> None:
+        found = []
+        for name in self._disk.names(self._partial):
+            match = re.fullmatch(r"([0-9a-f]{8})\.json", name)
+            recording = self._load_one(self._partial / name) if match else None
+            if recording is not None and match and recording.number == int(match[1], 16):
+                found.append(recording)
+            elif not name.endswith(".frames"):
+                self._disk.remove(self._partial / name)  # broken, or the rest of a file being written
+        for recording in sorted(found, key=lambda r: r.order):
+            self.recordings[recording.number] = recording
+            self._order = max(self._order, recording.order)
+            if recording.complete:
+                self._finished.append(recording.number)
+        for name in self._disk.names(self._partial):
+            if name.endswith(".frames"):
+                known = self.recordings.get(int(name[:8], 16)) if re.match("[0-9a-f]{8}", name) else None
+                if known is None or known.complete:
+                    self._disk.remove(self._partial / name)
+
+    def _load_one(self, path: Path) -> Recording | None:
         try:
-            head = json.loads(path.read_text())
+            head = json.loads(self._disk.read(path) or b"")
             recording = Recording(head["number"], head["kind"], head["meta"])
+            recording.name, recording.order = str(head["name"]), int(head["order"])
+            if not isinstance(recording.meta, dict):
+                return None
             if "finished" in head:
                 recording.next_index = int(head["finished"])
                 recording.complete = True
-        except (ValueError, KeyError, TypeError, OSError):
-            path.unlink(missing_ok=True)
-            return
-        self.recordings[recording.number] = recording
-        if recording.complete:
-            return
-        frames = path.with_suffix(".frames")
-        data = frames.read_bytes() if frames.exists() else b""
+                return recording
+        except (ValueError, KeyError, TypeError):
+            return None
+        self._load_frames(recording)
+        final = self._final(recording)
+        if self._disk.exists(final):  # we were killed before that was noted
+            try:
+                about = json.loads(self._disk.read(final.with_suffix(".json")) or b"")
+                recording.next_index = max(recording.next_index, int(about["frames"]) + int(about["lost"]))
+            except (ValueError, KeyError, TypeError):
+                pass  # somebody has taken it away: the frames say how long it is
+            recording.complete = True
+            recording.frames = {}
+            self._write_head(recording, finished=recording.next_index)
+        return recording
+
+    def _load_frames(self, recording: Recording) -> None:
+        path = self._frames_path(recording.number)
+        data = self._disk.read(path) or b""
         at = 0
         while at + _RECORD.size <= len(data):
-            index, size = _RECORD.unpack_from(data, at)
-            if at + _RECORD.size + size > len(data):
-                break  # the end was being written when we were killed
-            self._take(recording, index, data[at + _RECORD.size : at + _RECORD.size + size])
+            index, size, check = _RECORD.unpack_from(data, at)
+            frame = data[at + _RECORD.size : at + _RECORD.size + size]
+            # The end was being written when we were killed, or the computer was.
+            if len(frame) < size or zlib.crc32(frame, zlib.crc32(data[at : at + 6])) != check:
+                break
+            self._take(recording, index, frame)
             at += _RECORD.size + size
-        if frames.exists() and at < len(data):
-            with frames.open("r+b") as file:
-                file.truncate(at)
+        if at < len(data):
+            self._disk.truncate(path, at)
+        recording.stored = recording.next_index
+
+    # --- receiving ------------------------------------------------------------------------------
+
+    def open(self, number: int, kind: str, meta: dict[str, Any], now: float) -> Recording:
+        """The recording with that id: a new one, or the one that is already (partly) here. Does not
+        touch the disk, but for a look at what names are taken. (`forget` first what `is_other`.)"""
+        recording = self.recordings.get(number)
+        if recording is None or self.is_other(number, kind, meta):
+            self._finished = [n for n in self._finished if n != number]
+            self._pending.pop(number, None)
+            self._order += 1
+            recording = Recording(number, kind, meta, started_s=now, order=self._order)
+            recording.name = self._new_name(kind, number)
+            self.recordings[number] = recording
+        return recording
+
+    def is_other(self, number: int, kind: str, meta: dict[str, Any]) -> bool:
+        """That id was another recording's, as after new flash."""
+        recording = self.recordings.get(number)
+        return recording is not None and (recording.meta != meta or recording.kind != kind)
+
+    def add(self, recording: Recording, index: int, frame: bytes) -> bool:
+        """Append a frame, in memory; False if it is already here, or cannot be."""
+        if recording.complete or not recording.next_index <= index < MOST_FRAMES:
+            return False
+        self._take(recording, index, frame)
+        if self.folder is not None:
+            self._pending.setdefault(recording.number, bytearray()).extend(_record(index, frame))
+        return True
 
     def _take(self, recording: Recording, index: int, frame: bytes) -> None:
         recording.frames[index] = frame
         recording.crc = zlib.crc32(frame, recording.crc)
         recording.next_index = index + 1
 
-    def _stem(self, number: int) -> Path:
-        return self._partial / f"{number:08x}"
-
-    def open(self, number: int, kind: str, meta: dict[str, Any], now: float) -> Recording:
-        """The recording with that id: a new one, or the one that is already (partly) here."""
-        recording = self.recordings.get(number)
-        if recording is not None and recording.meta != meta:
-            # An old id on another recording, as after new flash: keep what there is of the old one.
-            self.forget(number)
-            self._finished = [n for n in self._finished if n != number]
-            recording = None
-        if recording is None:
-            recording = self.recordings[number] = Recording(number, kind, meta, started_s=now)
-            head = self._stem(number).with_suffix(".json")
-            _replace(head, json.dumps({"number": number, "kind": kind, "meta": meta}).encode())
-        return recording
-
-    def add(self, recording: Recording, index: int, frame: bytes) -> bool:
-        """Append a frame; False if it is already here."""
-        if index < recording.next_index or recording.complete:
-            return False
-        file = self._files.get(recording.number)
-        if file is None:
-            file = self._stem(recording.number).with_suffix(".frames").open("ab")
-            self._files[recording.number] = file
-        file.write(_RECORD.pack(index, len(frame)) + frame)
-        self._take(recording, index, frame)
-        return True
-
     def flush(self, recording: Recording) -> None:
-        """Everything added so far survives a crash of this program when this returns."""
-        file = self._files.get(recording.number)
-        if file is not None:
-            file.flush()
-            os.fsync(file.fileno())
+        """Everything added so far survives a crash of this computer when this returns."""
+        if self.folder is None:
+            return
+        with self._lock:
+            number, pending = recording.number, self._pending.get(recording.number)
+            if recording.complete or not pending:
+                return
+            reached = recording.next_index
+            try:
+                if not recording.stored or number in self._whole:
+                    self._write_whole(recording)
+                else:
+                    path = self._frames_path(number)
+                    try:
+                        self._disk.append(path, bytes(pending))
+                        self._disk.sync(path)
+                    except FileNotFoundError:  # somebody has removed the folder; we have all of it yet
+                        self._write_whole(recording)
+            except OSError:
+                # How much of it is there, nobody knows.
+                self._whole.add(number)
+                self._disk.close(self._frames_path(number))
+                raise
+            self._whole.discard(number)
+            self._pending.pop(number, None)
+            recording.stored = reached
+
+    def _write_whole(self, recording: Recording) -> None:
+        path = self._frames_path(recording.number)
+        self._disk.close(path)
+        self._disk.make_folder(self._partial)
+        self._write_head(recording)
+        content = b"".join(_record(index, frame) for index, frame in recording.frames.items())
+        self._disk.replace(path, content, path.with_suffix(".new"))
+
+    # --- the end of a recording -----------------------------------------------------------------
 
     def finish(self, recording: Recording, count: int, crc: int | None, end: dict[str, Any]) -> None:
         """Write the finished recording under its final name and forget the partial one. `crc` None:
@@ -161,50 +203,46 @@ class Store:
         That it was finished is remembered: should the glasses offer it again, because we were killed
         before they heard of it, it is acknowledged and not taken for a new one.
         """
-        recording.end = end
-        recording.lost = count - len(recording.frames)
-        recording.next_index = max(recording.next_index, count)
-        recording.crc_ok = recording.crc == crc
-        recording.path = self._write(recording)
-        recording.complete = True
-        file = self._files.pop(recording.number, None)
-        if file is not None:
-            file.close()
-        # In this order: frames of a finished recording do not come back.
-        head = {"number": recording.number, "kind": recording.kind, "meta": recording.meta}
-        _replace(
-            self._stem(recording.number).with_suffix(".json"),
-            json.dumps({**head, "finished": recording.next_index}).encode(),
-        )
-        self._stem(recording.number).with_suffix(".frames").unlink(missing_ok=True)
-        self._finished.append(recording.number)
-        while len(self._finished) > _REMEMBERED:
-            self._stem(self._finished.pop(0)).with_suffix(".json").unlink(missing_ok=True)
+        with self._lock:
+            number = recording.number
+            length = min(max(recording.next_index, count), MOST_FRAMES)
+            lost, crc_ok = length - len(recording.frames), recording.crc == crc
+            if self.folder is not None:
+                self._disk.make_folder(self._partial)
+                if not recording.stored:
+                    self._write_head(recording)  # its name must be known if we are killed now
+                recording.path = self._write(recording, length, lost, crc_ok, end)
+                self._write_head(recording, finished=length)
+            recording.end, recording.lost, recording.crc_ok = end, lost, crc_ok
+            recording.next_index = length
+            recording.complete = True
+            self._pending.pop(number, None)
+            self._whole.discard(number)
+            self._finished.append(number)
+            if self.folder is not None:
+                self._disk.close(self._frames_path(number))
+                with contextlib.suppress(OSError):  # it is finished; the next program tidies up
+                    self._disk.remove(self._frames_path(number))
+            self._prune()
 
-    def release(self, recording: Recording) -> None:
-        """Free the memory of a finished recording's frames: they are on disk."""
-        if recording.complete:
-            recording.frames = {}
-
-    def _write(self, recording: Recording) -> Path:
-        stamp = time.strftime("%Y-%m-%dT%H-%M-%S")
-        stem = self.folder / f"{stamp}_{recording.kind}_{recording.number:08x}"
+    def _write(self, recording: Recording, length: int, lost: int, crc_ok: bool, end: dict[str, Any]) -> Path:
+        path = self._final(recording)
+        by_way_of = self._frames_path(recording.number).with_suffix(".new")
         if recording.kind == "speech":
-            path = stem.with_suffix(".wav")
-            write_wav(path, recording.pcm(), int(recording.meta.get("rate", 16000)))
+            content = wav_bytes(recording.pcm(length), recording.rate)
         else:
-            path = stem.with_suffix(".bin" if recording.kind == "photo" else ".txt")
-            _replace(path, recording.payload())
+            content = recording.payload()
         about = {
             "id": recording.number,
             "kind": recording.kind,
             "frames": len(recording.frames),
-            "lost": recording.lost,
-            "crc_ok": recording.crc_ok,
+            "lost": lost,
+            "crc_ok": crc_ok,
             "meta": recording.meta,
-            "end": recording.end,
+            "end": end,
         }
-        _replace(stem.with_suffix(".json"), json.dumps(about, indent=1).encode())
+        self._disk.replace(path.with_suffix(".json"), json.dumps(about, indent=1).encode(), by_way_of)
+        self._disk.replace(path, content, by_way_of)
         return path
 
     def forget(self, number: int) -> Recording | None:
@@ -214,16 +252,58 @@ class Store:
             self.finish(recording, recording.next_index, None, {"truncated": True})
         return recording
 
+    def release(self, recording: Recording) -> None:
+        """The glasses have heard that it is stored: free the memory of its frames."""
+        if recording.complete and not self._keep:
+            recording.frames = {}
+
+    def _prune(self) -> None:
+        oldest = [n for n in self._finished if self.recordings[n].taken]
+        for number in oldest[: max(0, len(oldest) - _REMEMBERED)]:
+            self._finished.remove(number)
+            if self.folder is not None:
+                with contextlib.suppress(OSError):
+                    self._disk.remove(self._head_path(number))
+            if not self._keep:
+                del self.recordings[number]
+
     def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
+        """Put on disk what can be, so that less has to be sent again."""
+        with self._lock:
+            for number in list(self._pending):
+                recording = self.recordings.get(number)
+                if recording is not None:
+                    with contextlib.suppress(OSError):
+                        self.flush(recording)
+            self._pending.clear()
+            if self.folder is not None:
+                for recording in self.recordings.values():
+                    self._disk.close(self._frames_path(recording.number))
 
+    # --- names ----------------------------------------------------------------------------------
 
-def _replace(path: Path, data: bytes) -> None:
-    new = path.with_name(path.name + ".new")
-    with new.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+    def _head_path(self, number: int) -> Path:
+        return self._partial / f"{number:08x}.json"
+
+    def _frames_path(self, number: int) -> Path:
+        return self._partial / f"{number:08x}.frames"
+
+    def _final(self, recording: Recording) -> Path:
+        assert self.folder is not None
+        return self.folder / (recording.name + _SUFFIX.get(recording.kind, ".txt"))
+
+    def _new_name(self, kind: str, number: int) -> str:
+        stem = name = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}_{kind}_{number:08x}"
+        again = 1
+        while self.folder is not None and self._disk.exists(self.folder / f"{name}.json"):
+            again += 1  # another recording of that id, in the same second or on a clock that was set back
+            name = f"{stem}-{again}"
+        return name
+
+    def _write_head(self, recording: Recording, finished: int | None = None) -> None:
+        head: dict[str, Any] = {"number": recording.number, "kind": recording.kind, "meta": recording.meta}
+        head |= {"name": recording.name, "order": recording.order}
+        if finished is not None:
+            head["finished"] = finished
+        path = self._head_path(recording.number)
+        self._disk.replace(path, json.dumps(head).encode(), path.with_suffix(".new"))

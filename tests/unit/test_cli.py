@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_bleak import ADDRESS, Radio
 
-from lunette import __version__, cli, client, paths
+from lunette import __version__, cli, client, finding, paths
 from lunette.commands import common, demo, sim
 from lunette.commands.status import describe
 from lunette.errors import LunetteError
@@ -33,6 +34,7 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A runtime folder of its own."""
     folder = tmp_path / "run"
     monkeypatch.setenv("LUNETTE_RUNTIME", str(folder))
+    monkeypatch.setenv("LUNETTE_KEYS", str(tmp_path / "bonds.json"))
     monkeypatch.delenv("LUNETTE_AIR", raising=False)
     monkeypatch.delenv("LUNETTE_DEBUG", raising=False)
     return folder
@@ -132,7 +134,7 @@ def test_no_adapter_is_one_line(lunette, monkeypatch):
     async def discover(*args: Any, **kwargs: Any) -> Any:
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr(client.BleakScanner, "discover", discover)
+    monkeypatch.setattr(finding.BleakScanner, "discover", discover)
     code, out, err = lunette("scan")
     assert (code, out) == (1, "")
     assert one_line(err) and "no usable Bluetooth adapter" in err and "--virtual" in err
@@ -724,3 +726,40 @@ def test_folder_of_a_tilde(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert common.folder(Path("~/a/b")) == tmp_path / "a" / "b"
     assert (tmp_path / "a" / "b").is_dir()
+
+
+# --- pairing ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def radio(monkeypatch: pytest.MonkeyPatch) -> Radio:
+    """Glasses that a command finds, and that pair as with BlueZ."""
+    radio = Radio(secure=True)
+    monkeypatch.setattr(common, "backends", lambda virtual: radio.backends())
+    return radio
+
+
+def test_pairing_hosts_and_forgetting(lunette, radio):
+    code, out, err = lunette("pair")
+    assert (code, out) == (1, "") and one_line(err)
+    assert "tap, then hold the button for 3 seconds until the light blinks" in err
+    code, out, err = lunette("status")
+    assert (code, out) == (1, "") and one_line(err) and "`lunette pair` within a minute" in err
+    radio.pairing_mode = True
+    assert lunette("pair") == (0, f"paired with {ADDRESS}\n", "")
+    me, other = "AA:00:00:00:00:01", "BB:00:00:00:00:02"
+    assert lunette("hosts") == (0, f"{me}  (this computer)\n{other}\n", "")
+    code, out, _ = lunette("hosts", "--json")
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"id": me, "me": True},
+        {"id": other, "me": False},
+    ]
+    assert lunette("forget", other) == (0, f"forgot {other}\n", "")
+    assert radio.encrypted
+    assert lunette("forget") == (0, f"forgot {me}\n", "")
+    assert (radio.bond_here, radio.bond_there) == (0, 0)
+    assert lunette("pair")[0] == 0
+    assert lunette("forget", "--all") == (0, f"forgot {me}\nforgot {other}\n", "")
+    assert (radio.bond_here, radio.bond_there) == (0, 0)
+    code, _, err = lunette("forget", me, "--all")
+    assert code == 1 and one_line(err)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from world import ADDRESS, World, run_world, virtual_board
 from lunette.client import Disconnected, GlassesClient, Refused, find, scan
 from lunette.listen import Listener
 from lunette.protocol import wire
-from lunette.store import Store
 from lunette.virtual.air import LinkModel
 
 import numpy as np  # isort: skip
@@ -336,71 +334,6 @@ def test_packets_that_the_host_loses_are_sent_again(folder: Path, every: int) ->
             assert world.listener is not None and world.listener.reconnects == 0
 
     run_world(folder, test)
-
-
-class StubClient:
-    """The glasses' side of a Listener: notes what it is asked for."""
-
-    def __init__(self, on_ack: Any = None) -> None:
-        self.readies = 0
-        self.acks: list[tuple[int, int]] = []
-        self.on_ack = on_ack
-
-    async def ready(self) -> None:
-        self.readies += 1
-
-    async def ack(self, number: int, next_index: int, sure: bool = False) -> None:
-        self.acks.append((number, next_index))
-        if self.on_ack is not None:
-            self.on_ack(number, next_index)
-
-
-def test_frames_after_a_gap_wait_for_the_ones_before(tmp_path: Path) -> None:
-    """What is on its way when the gap is noticed may begin with a DATA, but has a hole before it."""
-
-    async def test() -> None:
-        listener, client = Listener(tmp_path, keep_frames=True), StubClient()
-        listener.store = Store(tmp_path, ADDRESS)
-        for message in (
-            (wire.OPEN, 1, "log", {}),
-            (wire.DATA, 1, 0, b"a"),
-            None,
-            (wire.MORE, b"c"),
-            (wire.DATA, 1, 3, b"d"),
-            (wire.CLOSE, 1, 4, zlib.crc32(b"abcd"), {}),
-            (wire.HELLO, {}),
-            (wire.OPEN, 1, "log", {}),
-            (wire.DATA, 1, 0, b"a"),
-            *((wire.MORE, frame) for frame in (b"b", b"c", b"d")),
-            (wire.CLOSE, 1, 4, zlib.crc32(b"abcd"), {}),
-        ):
-            if message is None:
-                await listener._repair(client)  # type: ignore[arg-type]
-            else:
-                await listener._on_message(client, message)  # type: ignore[arg-type]
-        (recording,) = listener.recordings
-        assert (recording.payload(), recording.crc_ok, recording.lost) == (b"abcd", True, 0)
-        assert client.readies == 1
-        assert client.acks == [(1, 5)]
-
-    asyncio.run(test())
-
-
-def test_what_is_acknowledged_is_on_the_disk(tmp_path: Path) -> None:
-    async def test() -> None:
-        def on_ack(number: int, next_index: int) -> None:
-            held = Store(tmp_path, ADDRESS).recordings[number]  # as after a power cut of the host
-            assert held.next_index == next_index == len(held.frames)
-
-        listener, client = Listener(tmp_path, keep_frames=True), StubClient(on_ack)
-        listener.store = Store(tmp_path, ADDRESS)
-        await listener._on_message(client, (wire.OPEN, 1, "log", {}))  # type: ignore[arg-type]
-        for i in range(60):
-            await listener._on_message(client, (wire.DATA, 1, i, b"x"))  # type: ignore[arg-type]
-        assert client.acks == [(1, 25), (1, 50)]
-        listener.store.close()
-
-    asyncio.run(test())
 
 
 def test_a_host_program_that_was_killed_goes_on_where_it_was(folder: Path) -> None:

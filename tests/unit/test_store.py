@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import wave
 import zlib
 from pathlib import Path
@@ -15,6 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lunette.codecs import decode_dvi4
+from lunette.disk import Lock
+from lunette.errors import LunetteError
 from lunette.store import Store
 
 META = {"codec": "dvi4", "rate": 16000, "frame": 320, "cause": "button"}
@@ -141,7 +146,7 @@ def test_a_crash_at_any_byte_keeps_a_prefix(
     (loaded,) = again.recordings.values()
     held = list(loaded.frames.items())
     assert held == expected[: len(held)]
-    sizes = [6 + len(data) for _, data in expected]
+    sizes = [10 + len(data) for _, data in expected]
     assert len(held) == sum(sum(sizes[: i + 1]) <= size - cut for i in range(len(sizes)))
     assert loaded.crc == zlib.crc32(b"".join(data for _, data in held))
     assert (loaded.kind, loaded.meta, loaded.complete) == ("log", {"a": 1}, False)
@@ -257,3 +262,71 @@ def test_released_frames_are_gone_from_memory_only(tmp_path: Path) -> None:
     assert not recording.frames
     assert recording.path is not None and recording.path.read_bytes() == b"note"
     store.close()
+
+
+def test_a_removed_folder_is_made_again_on_a_real_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path / "out", OWNER)
+    recording = store.open(1, "log", {}, 0.0)
+    for i in range(4):
+        store.add(recording, i, b"x%d" % i)
+        store.flush(recording)
+        shutil.rmtree(tmp_path / "out")
+    store.add(recording, 4, b"x4")
+    store.flush(recording)
+    assert Store(tmp_path / "out", OWNER).recordings[1].payload() == b"x0x1x2x3x4"
+    shutil.rmtree(tmp_path / "out")
+    store.finish(recording, 5, recording.crc, {})
+    assert recording.path is not None and recording.path.read_bytes() == b"x0x1x2x3x4"
+
+
+def test_frames_that_have_left_the_memory_are_read_from_the_file(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    speech, note = store.open(1, "speech", META, 0.0), store.open(2, "event", {}, 0.0)
+    store.add(speech, 0, frame(3))
+    store.add(note, 0, b"note")
+    for recording in (speech, note):
+        store.finish(recording, 1, recording.crc, {})
+        store.release(recording)
+    assert np.array_equal(speech.pcm(), decode_dvi4(frame(3)))
+    assert note.payload() == b"note"
+    with pytest.raises(LunetteError, match="pcm"):
+        speech.payload()
+
+
+def test_two_recordings_of_one_id_in_one_second_are_two_files(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    for t in range(3):
+        recording = store.open(1, "event", {"t": t}, 0.0)
+        store.add(recording, 0, b"%d" % t)
+        store.finish(recording, 1, recording.crc, {})
+    assert {p.read_bytes() for p in tmp_path.glob("*.txt")} == {b"0", b"1", b"2"}
+
+
+def test_the_order_of_arrival_does_not_depend_on_the_clock(tmp_path: Path, monkeypatch: Any) -> None:
+    store = Store(tmp_path, OWNER)
+    for number in range(64):
+        store.finish(store.open(number, "event", {"t": number}, 0.0), 0, 0, {})
+    store.close()
+    for i, path in enumerate(partial(tmp_path)):  # the clock ran backwards
+        os.utime(path, (10_000 - i, 10_000 - i))
+    again = Store(tmp_path, OWNER)
+    again.finish(again.open(64, "event", {}, 0.0), 0, 0, {})
+    assert again.open(63, "event", {"t": 63}, 0.0).complete
+    assert not again.open(0, "event", {"t": 0}, 0.0).complete
+
+
+def test_a_lock_keeps_a_second_program_out_until_the_first_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "lock"
+    first, second = Lock(path), Lock(path)
+    assert first.acquire() and not second.acquire()
+    first.release()
+    assert second.acquire()
+    code = f"import sys; from pathlib import Path; from lunette.disk import Lock; \
+sys.exit(Lock(Path({str(path)!r})).acquire())"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    second.release()
+    killed = subprocess.run(
+        [sys.executable, "-c", code.replace("sys.exit(", "import os; os._exit(")], check=False
+    )
+    assert killed.returncode == 1 and first.acquire()
+    first.release()

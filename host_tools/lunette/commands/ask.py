@@ -193,10 +193,6 @@ def log(
 
 
 async def _log(name: str | None, timeout: float, backends: Any) -> list[list[Any]]:
-    lines: list[list[Any]] = []
     async with await find(name, timeout, backends) as glasses:
-        while True:
-            page = await glasses.request("log", **({"before": lines[0][0]} if lines else {}))
-            if not page:
-                return lines
-            lines = page + lines
+        lines: list[list[Any]] = await glasses.log()
+        return lines

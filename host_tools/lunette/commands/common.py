@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lunette.errors import LunetteError
 
 if TYPE_CHECKING:
-    from lunette.client import Backends
+    from lunette.finding import Backends
     from lunette.listen import Listener
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ def backends(virtual: bool) -> Backends:
 
     Raises LunetteError if none are running.
     """
-    from lunette.client import Backends
+    from lunette.finding import Backends
 
     if not virtual:
         return Backends()

@@ -59,13 +59,16 @@ async def _listen(
     from lunette.listen import Listener
 
     enough = asyncio.Event()
+    recorded: set[int] = set()
     kept: set[int] = set()
 
     def observe(what: str, detail: Any) -> None:
         view.observe(what, detail)
         # The glasses must hear that it is stored, or they would send it again to the next host.
-        done = what == "acknowledged" or (what == "recorded" and detail.end.get("truncated"))
-        if done and detail.kind not in _NOT_COUNTED:
+        if what == "recorded":
+            recorded.add(detail.number)
+        done = what == "acknowledged" or (what == "recorded" and detail.truncated)
+        if done and detail.number in recorded and detail.kind not in _NOT_COUNTED:
             kept.add(detail.number)
             if count is not None and len(kept) >= count:
                 enough.set()

@@ -42,6 +42,7 @@ async def _pull(folder: Path, name: str | None, timeout: float, as_json: bool, b
         backends=backends,
         observe=lambda what, detail: view.observe(what, detail),
         first_timeout_s=timeout,
+        patient=False,
     )
     monitor = display.Monitor(client=lambda: listener.client)
     view = display.choose(monitor, sys.stdout, as_json=as_json)
