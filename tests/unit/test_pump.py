@@ -525,7 +525,7 @@ def test_a_flood_of_events_lets_live_frames_through(bench: Bench) -> None:
         bench.record("event", frames(i, 1, 20))
     bench.record("speech", frames(99, 6, 164), close=False)
     bench.limit = 97
-    bench.pump.connect()
+    bench.pump.connect(b"host")
     for _ in range(8):
         bench.pump.control(wire.REPLY, b"{}")
     seen = kinds(bench)
