@@ -27,6 +27,10 @@ from lunette.recording import MOST_FRAMES, Recording
 from lunette.store import Store
 
 ACK_EVERY = 25  # frames: half a second of speech
+# A backlog comes many times faster, and each ACK takes air from it: then not before so much time has
+# passed, or so many frames have come.
+_ACK_PAUSE_S = 0.25
+ACK_LATEST = 100
 # The glasses queue few answers, and one of them must be the HELLO.
 _RESUMES_BEFORE_READY = 6
 _MOST_HELD = 256  # recordings that wait to be taken, and their frames (40 MB of speech)
@@ -76,6 +80,8 @@ class Receiver:
         self._current: Recording | None = None  # of the last DATA or MORE
         self._index = -1
         self._out_of_step = False  # wait for the HELLO after which all is sent (again)
+        self._now: float | None = None  # of the message at hand
+        self._acked_at = -1e9
         self._retried: set[int] = set()  # recordings that were asked for again on this connection
         self._later: list[Recording] = []  # to be resumed after the HELLO
         self._left_out = False  # of what is held there is enough: the rest has to be asked for later
@@ -98,9 +104,10 @@ class Receiver:
         self._out_of_step = True
         yield Write(wire.ready())
 
-    def message(self, message: tuple[Any, ...], now: float = 0.0) -> Steps:
-        """A message as `wire.parse_message` gives it; `now` is noted with what begins."""
+    def message(self, message: tuple[Any, ...], now: float | None = None) -> Steps:
+        """A message as `wire.parse_message` gives it; `now` in seconds, if there is a clock."""
         kind = message[0]
+        self._now = now
         if kind == wire.HELLO:
             self._out_of_step = False
             later, self._later = self._later, []
@@ -112,7 +119,7 @@ class Receiver:
         elif self._out_of_step:
             return
         elif kind == wire.OPEN:
-            yield from self._open(message[1], message[2], message[3], now)
+            yield from self._open(message[1], message[2], message[3], now or 0.0)
         elif kind == wire.DATA:
             self._current = self.store.recordings.get(message[1])
             self._index = message[2]
@@ -175,7 +182,7 @@ class Receiver:
             return
         yield Tell("frame", (recording, index))
         recording.since_ack += 1
-        if recording.since_ack < ACK_EVERY or self.hold:
+        if not self._ack_is_due(recording.since_ack) or self.hold:
             return
         # Acknowledge what is on disk when the disk says so; frames may go on arriving meanwhile.
         recording.since_ack = 0
@@ -184,6 +191,16 @@ class Receiver:
         # Without response: the answer would wait behind a full queue of notifications, and take
         # a packet from each connection event. ACKs are cumulative, so a lost one costs nothing.
         yield Write(wire.ack(recording.number, stored), sure=False)
+
+    def _ack_is_due(self, frames: int) -> bool:
+        if frames < ACK_EVERY:
+            return False
+        if self._now is None:
+            return True
+        if frames < ACK_LATEST and self._now - self._acked_at < _ACK_PAUSE_S:
+            return False
+        self._acked_at = self._now
+        return True
 
     def _close(self, recording: Recording, count: int, crc: int, end: dict[str, Any]) -> Steps:
         number = recording.number

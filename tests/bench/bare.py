@@ -1,4 +1,7 @@
-"""The least program that notifies: no journal, no protocol, no acknowledgements. In CPython, virtual time."""
+"""The least program that notifies: no journal, no protocol, no acknowledgements, but encrypted like ours.
+
+In CPython and virtual time.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from bleak import BleakClient, BleakScanner
 from lunette import paths
 from lunette.virtual.air import Air
 from lunette.virtual.bleak_backend import VirtualClient, VirtualScanner
-from lunette.virtual.bleak_radio import use_air
+from lunette.virtual.bleak_radio import host_identity, use_air
 from lunette.virtual.chip.chip import Chip
 from lunette.virtual.chip.radio import Radio
 from lunette.virtual.cpython import micropython_modules, run
 from lunette.virtual.link_model import LinkModel
+from lunette.virtual.static_device import static_address
 
 _ADDRESS = "C0:FF:EE:00:00:02"
 _SERVICE = "4c55ba5e-6e65-7474-6521-676c61737365"
@@ -23,6 +27,7 @@ _STREAM = "4c55ba5f-6e65-7474-6521-676c61737365"
 _NOTIFY = 0x0010
 _CONNECT = 1
 _ENOMEM = 12
+_NO_IO = 3
 _SETTLE_S = 1.0
 _FULL_S = 0.001  # how soon the loop asks again after the stack had no room
 _LIMIT_S = 120.0
@@ -43,7 +48,7 @@ class _Peripheral:
         self._ble = bluetooth.BLE()
         self._ble.irq(self._on_event)
         self._ble.active(True)
-        self._ble.config(mtu=mtu)
+        self._ble.config(mtu=mtu, le_secure=True, io=_NO_IO)
         service = (bluetooth.UUID(_SERVICE), ((bluetooth.UUID(_STREAM), _NOTIFY),))
         ((self._stream,),) = self._ble.gatts_register_services((service,))
         self._ble.gap_advertise(100_000, adv_data=b"\x02\x01\x06")
@@ -81,11 +86,14 @@ async def _measure(model: LinkModel, count: int) -> float:
         radio.plug(await air.device("bare", _ADDRESS))
         chip.attach_cpython(importlib.import_module("_port"))
         use_air(air)
+        # The program keeps no bonds: each time is the first.
+        await host_identity().keystore.delete(str(static_address(_ADDRESS)))
         peripheral = _Peripheral(model.mtu)
         device = await BleakScanner.find_device_by_address(_ADDRESS, timeout=5, backend=VirtualScanner)
         if device is None:
             raise RuntimeError("the bare program does not advertise")
         async with BleakClient(device, backend=VirtualClient) as client:
+            await client.pair()
             await client.start_notify(_STREAM, on_packet)
             await asyncio.sleep(_SETTLE_S)
             payload = bytes(model.mtu - 3)

@@ -4,6 +4,7 @@ All in virtual time and in CPython, so the numbers are the same in every run and
 ceiling is what connection events can carry when every exchange in them is part of a notification of
 the length that serves best. The bare loop does nothing but notify as much as the MTU allows. The pump is
 the firmware with a host that only takes; the listener is the real one, which stores and acknowledges.
+All links are encrypted, as those of paired hosts are.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 from tests.world import World
 
 from lunette.client import GlassesClient, find
-from lunette.listen import ACK_EVERY
 from lunette.protocol import wire
+from lunette.receiver import ACK_LATEST
 from lunette.virtual.link_model import LinkModel, exchange_airtime_s
 
 from . import bare
@@ -42,25 +43,25 @@ MTUS = (185, 247, 517)
 LOSSES = (0.0, 0.2)
 
 
-def ceiling_kbps(model: LinkModel, encrypted: bool = False, acks: bool = False) -> float:
+def ceiling_kbps(model: LinkModel, acks: bool = False) -> float:
     """Notified bytes in kbit/s when every exchange of every connection event carries part of one.
 
     Lost exchanges are as many as they are likely to be. The notifications are of the MTU's length, or
     shorter where that fills link layer packets better. `acks`: the host takes air too, for an ACK every
-    25 frames.
+    100 frames.
     """
     longest = model.mtu - 3
     whole = (longest + _ATT_AND_L2CAP) // _FRAGMENT * _FRAGMENT - _ATT_AND_L2CAP
-    return max(_carried_kbps(model, size, encrypted, acks) for size in (longest, whole) if size > 0)
+    return max(_carried_kbps(model, size, acks) for size in (longest, whole) if size > 0)
 
 
-def _carried_kbps(model: LinkModel, payload: int, encrypted: bool, acks: bool) -> float:
+def _carried_kbps(model: LinkModel, payload: int, acks: bool) -> float:
     size = payload + _ATT_AND_L2CAP
     pdus = [min(_FRAGMENT, size - at) for at in range(0, size, _FRAGMENT)]
     phys = (model.phy, model.phy)
-    costs = [exchange_airtime_s(0, octets, phys, encrypted) for octets in pdus]
-    ack_s = exchange_airtime_s(_ACK_OCTETS, 0, phys, encrypted) - exchange_airtime_s(0, 0, phys, encrypted)
-    each = ACK_EVERY * (FRAME_BYTES + _MESSAGE_HEADER)
+    costs = [exchange_airtime_s(0, octets, phys, encrypted=True) for octets in pdus]
+    ack_s = exchange_airtime_s(_ACK_OCTETS, 0, phys, encrypted=True) - exchange_airtime_s(0, 0, phys)
+    each = ACK_LATEST * (FRAME_BYTES + _MESSAGE_HEADER)
     interval = model.interval_ms / 1000
     events, sent, acked = 1000, 0, 0
     for _ in range(events):
@@ -122,6 +123,8 @@ async def _to_taker(world: World, frames: int) -> float:
         await asyncio.sleep(_SETTLE_S)
         _fill(world, frames)
         await asyncio.wait_for(closed.wait(), _LIMIT_S)
+        if client.mtu != world.air.model.mtu:
+            raise RuntimeError(f"the MTU was {client.mtu}")
     finally:
         await client.disconnect()
     if len(times) != frames:
@@ -141,19 +144,19 @@ class Drain:
     listener: float
 
 
-def drain(link: tuple[float, str, int, float], encrypted: bool = False) -> Drain:
+def drain(link: tuple[float, str, int, float]) -> Drain:
     """Of a link of that interval in ms, PHY, MTU and loss."""
     interval, phy, mtu, loss = link
 
     def model() -> LinkModel:
         return LinkModel(interval_ms=interval, phy=phy, mtu=mtu, loss=loss, seed=1)
 
-    ceiling = ceiling_kbps(model(), encrypted)
+    ceiling = ceiling_kbps(model())
     frames = round(min(max(ceiling * 1000 / 8 / FRAME_BYTES * _DRAIN_S, _FRAMES[0]), _FRAMES[1]))
     return Drain(
         model(),
         ceiling,
-        ceiling_kbps(model(), encrypted, acks=True),
+        ceiling_kbps(model(), acks=True),
         bare.goodput_kbps(model(), frames * FRAME_BYTES // (mtu - 3)),
         in_world(lambda world: _to_taker(world, frames), model(), listen=False),
         in_world(lambda world: _to_listener(world, frames), model(), listen=True),

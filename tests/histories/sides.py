@@ -152,9 +152,10 @@ class Computer:
         assert self.receiver is not None
         before = link.unpacker.gaps
         messages = link.unpacker.feed(packet)
+        now = asyncio.get_running_loop().time()
         assert link.unpacker.errors == 0, "a packet that breaks the format"
         assert link.unpacker.gaps == 0 or link.dropped, "a gap that is none"
         if link.unpacker.gaps != before:
             self.carry_out(self.receiver.gap())
         for kind, body in messages:
-            self.carry_out(self.receiver.message(wire.parse_message(kind, body)))
+            self.carry_out(self.receiver.message(wire.parse_message(kind, body), now))
