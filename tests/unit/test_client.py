@@ -325,6 +325,66 @@ def test_evicted_recordings_are_given_as_far_as_they_came(folder: Path) -> None:
     run_world(folder, test, listen=False, board=virtual_board(JOURNAL_KB=6), model=QUICK)
 
 
+# --- pairing, with whole virtual glasses -----------------------------------------------------------------
+
+
+async def gesture(world: World) -> None:
+    """Tap, then hold for three seconds."""
+    await world.tap()
+    await asyncio.sleep(0.12)
+    await world.talk(3.2)
+
+
+def test_a_host_pairs_is_listed_and_is_forgotten(folder: Path) -> None:
+    async def test(world: World) -> None:
+        with pytest.raises(NotPaired, match="hold the button for 3 seconds"):
+            async with connect(world):
+                pass
+        with pytest.raises(NotPaired):
+            await connect(world).pair()
+        assert world.glasses.security.hosts() == []
+        await gesture(world)
+        await connect(world).pair()
+        async with connect(world, folder=folder / "out") as glasses:
+            (me,) = await glasses.hosts()
+            assert me["me"] is True
+            world.say(speech(2))
+            await world.talk(0.6)
+            async for recording in glasses.recordings():
+                assert recording.crc_ok
+                break
+            assert await glasses.forget(me["id"]) == [me["id"]]
+            await asyncio.sleep(2)
+        assert world.glasses.security.hosts() == []
+        with pytest.raises(NotPaired):
+            async with connect(world):
+                pass
+        await gesture(world)
+        await connect(world).pair()
+        assert len(world.glasses.security.hosts()) == 1
+
+    run_world(folder, test, listen=False, paired=False)
+
+
+def test_glasses_that_forgot_everybody_are_paired_anew(folder: Path) -> None:
+    """The bond that only this host still has is no obstacle."""
+
+    async def test(world: World) -> None:
+        async with connect(world):
+            pass
+        (folder / "bonds.json").unlink()
+        await world.restart()
+        with pytest.raises(NotPaired):
+            async with connect(world):
+                pass
+        await gesture(world)
+        await connect(world).pair()
+        async with connect(world) as glasses:
+            assert await glasses.request("ping") == "pong"
+
+    run_world(folder, test, listen=False)
+
+
 # --- pairing, on a computer without a radio ---------------------------------------------------------
 
 
