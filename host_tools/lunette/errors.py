@@ -20,7 +20,9 @@ class HungUp(Disconnected):
     host and it tried to pair."""
 
     def __init__(self, reason: str):
-        super().__init__(f"{reason} (should it go on, they may not know this host: `lunette pair`)")
+        super().__init__(
+            f"{reason} before they had answered; if this host is not paired with them, {HOW_TO_PAIR}"
+        )
 
 
 class NotPaired(LunetteError):
