@@ -20,9 +20,8 @@ class HungUp(Disconnected):
     host and it tried to pair."""
 
     def __init__(self, reason: str):
-        super().__init__(
-            f"{reason} before they had answered; if this host is not paired with them, {HOW_TO_PAIR}"
-        )
+        again = "if they do so again, this host has to be paired with them: `lunette pair` says how"
+        super().__init__(f"{reason} before they had answered; {again}")
 
 
 class NotPaired(LunetteError):
