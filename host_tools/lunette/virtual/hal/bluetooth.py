@@ -308,6 +308,8 @@ class BLE:
             shown = (e2, e3)
             if data is not None:
                 self._written = (e3, data)
+        elif event in (18, 19):  # a peer notified, indicated: connection, handle, value
+            shown = (e2, e3, data)
         elif event == 21:  # MTU exchanged: handle, number
             shown = (e2, e3)
         elif event == 20:  # indicate done: connection, handle, status
