@@ -72,6 +72,7 @@ class Host:
         await self.peer.write(self.handles["stream"] + 1, b"\1\0")
         await self.peer.write(self.handles["control"], b"\x83\x01")
         self.connects += 1
+        self._restarts = self.watch.restarts
 
     def _on_value(self, handle: int, value: bytes) -> None:
         if handle == self.handles["stream"]:
@@ -96,7 +97,7 @@ class Host:
         if respond:
             code = await self.peer.write(handle, data)
             self.watch.outcomes[f"{name} response {code}"] += 1
-            if code == -1 and not self.peer.gone:
+            if code == -1 and not self.peer.gone and self.watch.restarts == self._restarts:
                 self.watch.fail(f"{name}: no answer to a write")
         else:
             self.peer.command(handle, data)
@@ -110,6 +111,17 @@ class Host:
         await quiet(world)
         await world.until(lambda: not world.radio.connections or not _pending(world), "the air is quiet", 30)
         await asyncio.sleep(0.05)
+
+    async def answered(self) -> None:
+        """After a single write: the answer to it comes, if the host was listening."""
+        expected = self.answers.expected
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 2
+        while expected and loop.time() < end:
+            await asyncio.sleep(0.01)
+        link = self.world.glasses.link
+        if expected and link.streaming and not self.peer.gone and self.watch.restarts == self._restarts:
+            self.watch.fail("a request alone was not answered")
 
     def capture(self) -> None:
         """A finger on the button, or off it."""
@@ -136,8 +148,9 @@ async def control(watch: Watch, rng: Random, writes: int) -> None:
         link = world.glasses.link
         before = host.counted()
         ready = False
+        alone = rng.random() < 0.2
         for _ in range(_CHECK_EVERY // _BURST):
-            respond = rng.random() < 0.2
+            respond = alone or rng.random() < 0.2
             for _ in range(1 if respond else _BURST):
                 host.number += 1
                 data = inputs.control(rng, host.number, list(host.answers.recordings))
@@ -146,15 +159,17 @@ async def control(watch: Watch, rng: Random, writes: int) -> None:
                 ready = ready or data[:1] == b"\x83"
                 await host.write(host.handles["control"], "control", data, respond)
                 done += 1
+            if alone:
+                await host.answered()
             if rng.random() < 0.1:
                 host.capture()
-            if rng.random() < 0.02:
+            if not alone and rng.random() < 0.02:
                 ready = True  # a flood: more than the inbox holds
+                same = inputs.control(rng, host.number) if rng.random() < 0.5 else None
                 for _ in range(60):
                     host.number += 1
-                    await host.write(
-                        host.handles["control"], "control", inputs.control(rng, host.number), False
-                    )
+                    data = same or inputs.control(rng, host.number)
+                    await host.write(host.handles["control"], "control", data, False)
                     done += 1
             if not respond and not host.peer.gone:
                 await host.peer.ask(struct.pack("<BH", 0x0A, 3))
