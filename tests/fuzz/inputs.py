@@ -118,7 +118,9 @@ def mutate(rng: Random, data: bytes, others: Sequence[bytes] = (), longest: int 
 
 def _text(rng: Random) -> str:
     word = rng.choice(_WORDS)
-    return word * rng.choice((1, 1, 1, 3, 80, 430)) if rng.random() < 0.8 else "".join(rng.choices(_WORDS, k=6))
+    return (
+        word * rng.choice((1, 1, 1, 3, 80, 430)) if rng.random() < 0.8 else "".join(rng.choices(_WORDS, k=6))
+    )
 
 
 def value(rng: Random, depth: int = 0) -> str:

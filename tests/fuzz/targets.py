@@ -150,8 +150,8 @@ async def control(watch: Watch, rng: Random, writes: int) -> None:
         ready = False
         alone = rng.random() < 0.2
         for _ in range(_CHECK_EVERY // _BURST):
-            respond = alone or rng.random() < 0.2
-            for _ in range(1 if respond else _BURST):
+            respond = alone or rng.random() < 0.4
+            for _ in range(_BURST):
                 host.number += 1
                 data = inputs.control(rng, host.number, list(host.answers.recordings))
                 if rng.random() < 0.0005:
@@ -159,8 +159,8 @@ async def control(watch: Watch, rng: Random, writes: int) -> None:
                 ready = ready or data[:1] == b"\x83"
                 await host.write(host.handles["control"], "control", data, respond)
                 done += 1
-            if alone:
-                await host.answered()
+                if alone:
+                    await host.answered()
             if rng.random() < 0.1:
                 host.capture()
             if not alone and rng.random() < 0.02:
