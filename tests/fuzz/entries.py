@@ -14,8 +14,8 @@ from random import Random
 
 from tests.world import World
 
+from .host import Host
 from .peer import RawPeer
-from .targets import Host
 from .watch import Watch, quiet, record_afterwards
 
 FOLDER = Path(__file__).with_name("corpus")

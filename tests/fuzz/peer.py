@@ -68,7 +68,7 @@ class RawPeer:
     def _on_gone(self, reason: int) -> None:
         self.gone = True
         if self._waiting is not None and not self._waiting.done():
-            self._waiting.cancel()
+            self._waiting.set_result(b"")
 
     def _on_att(self, handle: int, pdu: bytes) -> None:
         if pdu[0] in (0x1B, 0x1D):
@@ -108,11 +108,8 @@ class RawPeer:
         self._waiting = asyncio.get_running_loop().create_future()
         self.send(att.ATT_CID, pdu)
         try:
-            return await asyncio.wait_for(self._waiting, timeout)
-        except (asyncio.TimeoutError, asyncio.CancelledError):
-            current = asyncio.current_task()
-            if current is not None and hasattr(current, "cancelling") and current.cancelling():
-                raise
+            return await asyncio.wait_for(self._waiting, timeout) or None  # b"": the link has ended
+        except asyncio.TimeoutError:
             return None
         finally:
             self._waiting = None
