@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 import statistics
 import struct
@@ -259,12 +258,10 @@ async def _run(writes: int, seed: int, say: Callable[[str], None]) -> None:
 async def _afterwards(rig: _Rig) -> None:
     """A reboot that was asked for, then a sentence."""
     await rig.request("mute", on=False)
-    for name, value in (("longest_s", 600), ("hold_ms", 300), ("gap_ms", 250), ("adv_ms", 100)):
+    usual: dict[str, Any] = {"longest_s": 600, "hold_ms": 300, "gap_ms": 250, "adv_ms": 100, "mtu": 512}
+    for name, value in (usual | {"security": "paired", "log_level": "info"}).items():
         await rig.request("set", name=name, value=value)
-    for name in ("security", "mtu", "log_level"):
-        value = {"security": "paired", "mtu": 512, "log_level": "info"}[name]
-        await rig.request("set", name=name, value=value)
-    rig.peer.command(rig.handle(_CONTROL), json.dumps({"id": 1, "op": "reboot", "force": True}).encode())
+    rig.peer.command(rig.handle(_CONTROL), wire.dumps({"id": 1, "op": "reboot", "force": True}))
     await rig.until(lambda: rig.restarts, "they restart")
     await rig.peer.leave()
     with tempfile.TemporaryDirectory(prefix="lunette-fuzz-") as folder:
