@@ -6,12 +6,13 @@ READY := $(VENV)/.ready
 TYPINGS := $(VENV)/typings
 STUBS := micropython-esp32-stubs==1.29.0.post1
 
-.PHONY: help setup run test lint bench format clean
+.PHONY: help setup run test lint bench fuzz format clean
 help:
 	@echo "make run     the demo: hold the button, speak, get the recording (out/demo)"
 	@echo "make test    all tests"
 	@echo "make lint    ruff, and mypy over host tools and firmware"
 	@echo "make bench   measurements (out/bench.json)"
+	@echo "make fuzz    hostile bytes by the hundred thousand, about ten minutes"
 	@echo "make clean   remove .venv and out"
 
 setup: $(READY)
@@ -47,6 +48,9 @@ format: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench
+
+fuzz: $(READY)
+	@$(BIN)/python -m tests.fuzz
 
 clean:
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,6 +22,9 @@ class Commands:
 
     def __init__(self, glasses):
         self._glasses = glasses
+        self._blinking = False
+        self._forgetting = None  # type: set | None  # the hosts that are about to be forgotten
+        self._restarting = False
         # name: (function, fields that must be there, fields that may be there), with their types
         self._table = {
             "ping": (self._ping, {}, {}),
@@ -164,11 +167,17 @@ class Commands:
         doomed = [host for host in security.hosts() if address in (None, host["id"])]
         if not doomed and address is not None:
             raise Refusal("not-found", "no host %s is paired" % address)
-        asyncio.create_task(self._forget_soon([host["id"] for host in doomed]))
+        # One task, however often it is asked: whoever asks faster than that must not fill the memory.
+        if self._forgetting is None:
+            self._forgetting = set()
+            asyncio.create_task(self._forget_soon())
+        self._forgetting.update([host["id"] for host in doomed])
         return len(doomed)
 
-    async def _forget_soon(self, addresses):
+    async def _forget_soon(self):
         await asyncio.sleep_ms(_ANSWER_MS)
+        addresses = self._forgetting
+        self._forgetting = None
         for address in addresses:
             self._glasses.security.forget(address)
 
@@ -185,8 +194,14 @@ class Commands:
     def _identify(self, request):
         if self._glasses.parts.light is None:
             raise Refusal("no-part", "this board has no light")
-        asyncio.create_task(self._glasses.blink(6))
+        if not self._blinking:
+            self._blinking = True
+            asyncio.create_task(self._blink())
         return None
+
+    async def _blink(self):
+        await self._glasses.blink(6)
+        self._blinking = False
 
     def _log(self, request):
         """The last lines, or those before line number `before`, each with its number."""
@@ -205,7 +220,9 @@ class Commands:
                     lost += 1
             if lost:
                 raise Refusal("busy", "%d recordings cannot be saved and would be lost; force it" % lost)
-        asyncio.create_task(self._restart(request.get("force", False)))
+        if not self._restarting:
+            self._restarting = True
+            asyncio.create_task(self._restart(request.get("force", False)))
         return None
 
     async def _restart(self, force):
@@ -215,5 +232,6 @@ class Commands:
         left = await self._glasses.saver.save_all()
         if left and not force:
             self._glasses.log.error("runtime", "no restart: %d recordings are not saved" % left)
+            self._restarting = False
             return
         machine.reset()

@@ -4,6 +4,8 @@ import sys
 
 from glasses import protocol
 
+_LONGEST_ID = 64  # characters
+
 
 class Session:
     """`serve` takes what a host wrote to CONTROL. ``handle(request) -> result`` answers JSON requests and
@@ -54,9 +56,7 @@ class Session:
         self._log.debug("link", "refused: %s" % error)
 
     def _answer(self, request):
-        number = request.get("id")
-        # Anything else might be nested so deep that it cannot be sent back.
-        answer = {"id": number if isinstance(number, (int, str)) else None, "ok": True}
+        answer = {"id": self._id(request.get("id")), "ok": True}
         try:
             answer["result"] = self._handle(request)
         except ValueError as error:
@@ -69,6 +69,13 @@ class Session:
             answer["code"] = "failed"
             answer["error"] = "failed: %s" % type(error).__name__
         self._reply(answer)
+
+    def _id(self, number):
+        """What can be sent back of a request's id: a number or a text that is not too long, else None."""
+        # Other values might be nested too deep; and one character may take six bytes, as \\u007f.
+        if isinstance(number, str) and len(number) > _LONGEST_ID:
+            return None
+        return number if isinstance(number, (int, str)) else None
 
     def _reply(self, answer):
         body = protocol.dumps(answer)

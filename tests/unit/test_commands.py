@@ -197,3 +197,62 @@ def test_identify_blinks(folder: Path) -> None:
         assert [level for _, level in world.light[before:]] == [1, 0] * 6
 
     ask(folder, test)
+
+
+def test_who_asks_fast_starts_each_thing_once(folder: Path) -> None:
+    """A task for each request would fill the memory: a host can write hundreds in a second."""
+
+    async def test(world: World, request: Any) -> None:
+        link = world.glasses.link
+        before = len(asyncio.all_tasks())
+        blinks = len(world.light)
+        for number in range(200):
+            for op in ("identify", "forget"):
+                link.session.serve(json.dumps({"id": number, "op": op, "all": True}).encode(), 185)
+                link.session.serve(json.dumps({"id": number, "op": op}).encode(), 185)
+            del link.pump._control[:]
+        assert len(asyncio.all_tasks()) == before + 2
+        await asyncio.sleep(3)
+        assert [level for _, level in world.light[blinks:]] == [1, 0] * 6
+        assert world.glasses.security.hosts() == []
+
+    ask(folder, test)
+
+
+def test_hosts_that_are_forgotten_together_are_all_forgotten(folder: Path) -> None:
+    async def test(world: World, request: Any) -> None:
+        bonds = world.glasses.link.guard.bonds
+        for number in range(2):
+            bonds.keep(bytes((1, number, 0, 0, 0, 0, 0xC0)), b"ours", b"theirs")
+        first, second = (host.address for host in bonds.hosts[1:])
+        assert await request("forget", host=first) == 1
+        assert await request("forget", host=second) == 1
+        await asyncio.sleep(1)
+        assert len(world.glasses.security.hosts()) == 1
+        assert await request("ping") == "pong", "who asked is still known"
+        (me,) = world.glasses.security.hosts()
+        assert await request("forget", host=me["id"]) == 1
+        await asyncio.sleep(1)
+        assert world.glasses.security.hosts() == [], "and it can be done again"
+
+    ask(folder, test)
+
+
+@pytest.mark.parametrize(
+    ("number", "comes_back"),
+    [
+        (7, True), (-1, True), (10**300, True), ("x" * 64, True), ("\x7f" * 64, True), ("x" * 65, False),
+        ("\x7f" * 440, False), (1.5, False), ([7], False), ({"a": 1}, False), (None, True),
+    ],
+)  # fmt: skip
+def test_every_request_is_answered_whatever_its_id(folder: Path, number: Any, comes_back: bool) -> None:
+    async def test(world: World, request: Any) -> None:
+        link = world.glasses.link
+        data = json.dumps({"id": number, "op": "ping"}, ensure_ascii=False).encode()
+        assert len(data) <= 512
+        link.session.serve(data, 185)
+        ((_, body),) = link.pump._control
+        assert json.loads(body) == {"id": number if comes_back else None, "ok": True, "result": "pong"}
+        del link.pump._control[:]
+
+    ask(folder, test)

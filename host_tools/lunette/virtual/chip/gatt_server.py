@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 from collections.abc import Awaitable, Callable
@@ -11,8 +10,8 @@ from typing import Any
 
 from bumble import att, core, gatt
 from bumble.device import Connection, Device
-from bumble.utils import AsyncRunner
 
+from lunette.virtual.chip.att_channel import AttChannel
 from lunette.virtual.chip.bus import Bus
 from lunette.virtual.chip.questions import Questions
 from lunette.virtual.chip.security import Security
@@ -30,7 +29,7 @@ _L2CAP_HEADER, _ATT_HEADER = 4, 3
 _READ, _WRITE_ANY = 0x0002, 0x000C
 _READ_ENCRYPTED, _READ_AUTHENTICATED, _WRITE_ENCRYPTED, _WRITE_AUTHENTICATED = 0x0200, 0x0400, 0x1000, 0x2000
 
-_WRITE, _INDICATE_DONE = 3, 20
+_WRITE, _VALUE_NOTIFIED, _VALUE_INDICATED, _INDICATE_DONE = 3, 18, 19, 20
 _NO_CONNECTION = 0xFFFF
 
 _Later = Callable[[Callable[[], Awaitable[Any]]], None]
@@ -41,6 +40,7 @@ class Attribute:
     """A characteristic's or descriptor's value on the chip."""
 
     handle: int
+    flags: int = 0
     size: int = DEFAULT_ATTRIBUTE
     append: bool = False
     value: bytes = b""
@@ -81,6 +81,7 @@ class GattServer:
         self.name = ""
         self.connected: Callable[[int], bool] = lambda handle: False
         self.counters = Counters()
+        self._channel: AttChannel | None = None
         bus.register(
             {
                 ops.BLE_REGISTER: self._on_register,
@@ -93,8 +94,12 @@ class GattServer:
         )
 
     def plug(self, device: Device) -> None:
-        # Bumble prints a traceback for a write command that is refused; NimBLE drops it without a word.
-        device.gatt_server.on_att_write_command = _write_command(device)  # type: ignore[method-assign]
+        self._channel = AttChannel(device, self._may_write, self._on_value)
+
+    def closed(self, handle: int) -> None:
+        """A connection has ended."""
+        if self._channel is not None:
+            self._channel.forget(handle)
 
     # --- registering ----------------------------------------------------------------------------
 
@@ -112,21 +117,20 @@ class GattServer:
                 descriptor_slots = []
                 bumble_descriptors = []
                 for descriptor_uuid, descriptor_flags in descriptors:
-                    slot = Attribute(0)
+                    slot = Attribute(0, descriptor_flags & (_READ | _WRITE_ANY))
                     # MicroPython hands nothing but read and write of a descriptor on to NimBLE.
-                    simple = descriptor_flags & (_READ | _WRITE_ANY)
                     bumble_descriptors.append(
                         gatt.Descriptor(
-                            core.UUID(descriptor_uuid), _permissions(simple), self._value(slot, simple)
+                            core.UUID(descriptor_uuid), _permissions(slot.flags), self._value(slot)
                         )
                     )
                     descriptor_slots.append((slot, bumble_descriptors[-1]))
-                slot = Attribute(0)
+                slot = Attribute(0, flags)
                 characteristic: Any = gatt.Characteristic(
                     core.UUID(uuid),
                     gatt.Characteristic.Properties(flags & 0x3F),
                     _permissions(flags),
-                    self._value(slot, flags),
+                    self._value(slot),
                     bumble_descriptors,
                 )
                 made.append([(slot, characteristic), *descriptor_slots])
@@ -164,7 +168,9 @@ class GattServer:
             )
         )
 
-    def _value(self, slot: Attribute, flags: int) -> Any:
+    def _value(self, slot: Attribute) -> Any:
+        flags = slot.flags
+
         # Bumble's server does not look at the two simplest permissions, and takes every encrypted link for
         # an authenticated one; NimBLE does neither.
         async def read(connection: Connection) -> bytes:
@@ -179,11 +185,7 @@ class GattServer:
             return slot.value
 
         async def write(connection: Connection, value: bytes) -> None:
-            self._check_connected(connection, slot.handle)
-            if not flags & _WRITE_ANY:
-                raise att.ATT_Error(att.ErrorCode.WRITE_NOT_PERMITTED, slot.handle)
-            encrypted, authenticated = bool(flags & _WRITE_ENCRYPTED), bool(flags & _WRITE_AUTHENTICATED)
-            await self._security.check(connection, encrypted, authenticated, slot.handle)
+            # Whether it may was asked before: `_may_write`.
             self._check_connected(connection, slot.handle)
             kept = (slot.value if slot.append else b"") + bytes(value)
             if len(kept) > slot.size:
@@ -194,6 +196,23 @@ class GattServer:
             self._bus.interrupt(ops.SRC_BLE, _WRITE, connection.handle, slot.handle, shown)
 
         return att.AttributeValue(read=read, write=write)
+
+    async def _may_write(self, connection: Connection, handle: int) -> None:
+        """Raises the ATT error that answers a write to this handle; what the stack itself brings is free."""
+        slot = self._attributes.get(handle)
+        if slot is None:
+            return
+        self._check_connected(connection, handle)
+        flags = slot.flags
+        if not flags & _WRITE_ANY:
+            raise att.ATT_Error(att.ErrorCode.WRITE_NOT_PERMITTED, handle)
+        encrypted, authenticated = bool(flags & _WRITE_ENCRYPTED), bool(flags & _WRITE_AUTHENTICATED)
+        await self._security.check(connection, encrypted, authenticated, handle)
+
+    def _on_value(self, connection: int, handle: int, value: bytes, indication: bool) -> None:
+        self._bus.interrupt(
+            ops.SRC_BLE, _VALUE_INDICATED if indication else _VALUE_NOTIFIED, connection, handle, value
+        )
 
     def _check_connected(self, connection: Connection, handle: int) -> None:
         # What was still on its way through Bumble when the connection ended.
@@ -304,14 +323,3 @@ def _permissions(flags: int) -> Any:
     if flags & _WRITE_ANY:
         permissions |= att.Attribute.Permissions.WRITEABLE
     return permissions
-
-
-def _write_command(device: Device) -> Callable[[Connection, att.ATT_Write_Command], None]:
-    async def write(connection: Connection, request: att.ATT_Write_Command) -> None:
-        attribute = device.gatt_server.get_attribute(request.attribute_handle)
-        if attribute is None or len(request.attribute_value) > gatt.GATT_MAX_ATTRIBUTE_VALUE_SIZE:
-            return
-        with contextlib.suppress(att.ATT_Error):
-            await attribute.write_value(connection, request.attribute_value)
-
-    return AsyncRunner.run_in_task()(write)  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ from bumble.device import Connection, Device
 from lunette.virtual.chip.advertising import Advertising, stop_advertising
 from lunette.virtual.chip.bus import Bus
 from lunette.virtual.chip.gatt_server import BUFFERS, FRAGMENT, Counters, GattServer
+from lunette.virtual.chip.l2cap import fixed_channels_only
 from lunette.virtual.chip.questions import Questions
 from lunette.virtual.chip.security import Security
 from lunette.virtual.hal import _ops as ops
@@ -89,6 +90,7 @@ class Radio:
         self._device = device
         self.security.plug(device)
         self._server.plug(device)
+        fixed_channels_only(device)
         device.on(Device.EVENT_CONNECTION, self._on_connection)
         if self._worker is None:
             self._worker = asyncio.ensure_future(self._run())
@@ -238,6 +240,7 @@ class Radio:
         def gone(reason: int) -> None:
             if self._connections.pop(handle, None) is not None:
                 self.security.closed(handle)
+                self._server.closed(handle)
                 self._bus.interrupt(ops.SRC_BLE, _DISCONNECT, handle, kind, address)
 
         def mtu() -> None:

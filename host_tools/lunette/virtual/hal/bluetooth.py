@@ -18,10 +18,12 @@ that are sent from the database (`send_update`, `gatts_notify` without data) are
 0xFFFF. Descriptors have no security; subscriptions are not kept. Four connections; advertising that
 would take a fifth raises OSError(12). ``addr_mode=2``: from the next `gap_advertise` on the address is
 private, made with the identity key, and another one every 15 minutes; `mac` then raises OSError(22).
+Malformed requests are not answered, unknown ones refused; 64 prepared writes wait at most; what a peer
+notifies or indicates is told (events 18 and 19).
 Not modelled: the central role, L2CAP channels, passkeys (`io` is 3: NotImplementedError), the public
-address (addresses are static random), hosts with private addresses, signed writes, authorisation, the
-identity of the data tuple (the chip reuses one object), and the rest of Python waiting while NimBLE's
-task waits for the handler.
+address (addresses are static random), hosts with private addresses, prepared writes that time out, signed
+writes, authorisation, the identity of the data tuple (the chip reuses one object), and the rest of Python
+waiting while NimBLE's task waits for the handler.
 """
 
 import json
@@ -308,6 +310,8 @@ class BLE:
             shown = (e2, e3)
             if data is not None:
                 self._written = (e3, data)
+        elif event in (18, 19):  # a peer notified, indicated: connection, handle, value
+            shown = (e2, e3, data)
         elif event == 21:  # MTU exchanged: handle, number
             shown = (e2, e3)
         elif event == 20:  # indicate done: connection, handle, status
