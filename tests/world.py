@@ -6,9 +6,10 @@ import asyncio
 import builtins
 import contextlib
 import importlib
+import os
 import runpy
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -189,6 +190,17 @@ class World:
         """The recordings, once there are `count` whole ones."""
         await self.until(lambda: len(self.recordings) >= count, f"{count} recordings", timeout)
         return self.recordings
+
+
+@contextlib.contextmanager
+def inside(folder: str) -> Iterator[None]:
+    """`folder` as the glasses' file system, which is the working directory."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def plain_kernels() -> None:

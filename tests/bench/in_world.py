@@ -5,28 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.world import World, run_world
+from tests.world import World, inside, run_world
 
 from lunette.virtual.link_model import LinkModel
 
 T = TypeVar("T")
-
-
-@contextlib.contextmanager
-def _inside(folder: str) -> Iterator[None]:
-    """`folder` as the glasses' file system, which is the working directory."""
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 def in_world(work: Callable[[World], Awaitable[T]], model: LinkModel, *, listen: bool, **options: Any) -> T:
@@ -40,7 +28,7 @@ def in_world(work: Callable[[World], Awaitable[T]], model: LinkModel, *, listen:
         if link.connected and link.mtu != model.mtu:
             raise RuntimeError(f"the MTU was {link.mtu}")
 
-    with tempfile.TemporaryDirectory(prefix="lunette-bench-") as folder, _inside(folder):
+    with tempfile.TemporaryDirectory(prefix="lunette-bench-") as folder, inside(folder):
         Path("settings.json").write_text(json.dumps({"mtu": model.mtu}))
         with contextlib.redirect_stdout(io.StringIO()):  # the firmware's log
             run_world(Path(folder), play, listen=listen, model=model, **options)

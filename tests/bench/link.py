@@ -23,6 +23,7 @@ from lunette.receiver import ACK_LATEST
 from lunette.virtual.link_model import LinkModel, exchange_airtime_s
 
 from . import bare
+from .backlog import fill
 from .in_world import in_world
 from .pool import spread
 from .rows import Row
@@ -78,24 +79,9 @@ def _carried_kbps(model: LinkModel, payload: int, acks: bool) -> float:
     return sent / len(pdus) * payload * 8 / (events * interval) / 1000 * (1 - model.loss)
 
 
-def _fill(world: World, frames: int) -> None:
-    """A journal full of speech, all at once."""
-    journal = world.glasses.journal
-    meta: dict[str, Any] = {"codec": "dvi4", "rate": 16000, "frame": 320, "cause": "bench", "t": 0}
-    recording = journal.open("speech", meta)
-    for i in range(frames):
-        offset = journal.slot()
-        if offset < 0:
-            raise RuntimeError(f"the journal is full after {i} frames")
-        journal.data[offset : offset + FRAME_BYTES] = i.to_bytes(4, "big") * (FRAME_BYTES // 4)
-        journal.append(recording, FRAME_BYTES)
-    journal.close(recording)
-    world.glasses.link.kick()
-
-
 async def _to_listener(world: World, frames: int) -> float:
     await asyncio.sleep(_SETTLE_S)
-    _fill(world, frames)
+    fill(world, frames)
     (stored,) = await world.complete(1, timeout=_LIMIT_S)
     if not stored.crc_ok or len(stored.frames) != frames:
         raise RuntimeError(f"{len(stored.frames)} of {frames} frames were stored, CRC {stored.crc_ok}")
@@ -121,7 +107,7 @@ async def _to_taker(world: World, frames: int) -> float:
     try:
         await client.ready()
         await asyncio.sleep(_SETTLE_S)
-        _fill(world, frames)
+        fill(world, frames)
         await asyncio.wait_for(closed.wait(), _LIMIT_S)
         if client.mtu != world.air.model.mtu:
             raise RuntimeError(f"the MTU was {client.mtu}")

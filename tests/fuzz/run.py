@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tests.world import World, run_world
+from tests.world import World, inside, run_world
 
 from lunette.virtual.link_model import LinkModel
 
@@ -20,16 +19,6 @@ from .targets import TARGETS, play
 from .watch import Watch
 
 __all__ = ["TARGETS", "fuzz", "replay"]
-
-
-@contextlib.contextmanager
-def inside(folder: str) -> Iterator[None]:
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 def in_world(settings: dict[str, Any], work: Callable[[World], Awaitable[Watch]]) -> Watch:
