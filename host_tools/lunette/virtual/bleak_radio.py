@@ -185,6 +185,16 @@ class Radio:
             # Not from within one of Bumble's own event handlers.
             asyncio.get_running_loop().call_soon(self._detach)
 
+    @classmethod
+    def of(cls, air: Air) -> Radio | None:
+        """This loop's radio on an air of this process, while somebody uses it."""
+        return cls._all.get((asyncio.get_running_loop(), air))
+
+    def cut(self) -> None:
+        """The adapter loses its power: peers notice by the supervision timeout only."""
+        if isinstance(self._target, Air) and hasattr(self, "device"):
+            self._target.remove(self.device)
+
     # Attaching
 
     async def _attach(self) -> None:

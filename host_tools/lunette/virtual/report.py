@@ -68,5 +68,6 @@ def recording_entry(recording: Recording, started_s: float | None) -> dict[str, 
         "lost": recording.lost if recording.complete else None,
         "crc_ok": recording.crc_ok,
         "complete": recording.complete,
+        "truncated": recording.truncated,
         "wav": str(recording.path) if recording.path and recording.kind == "speech" else None,
     }
