@@ -13,7 +13,18 @@ from lunette import paths
 from . import NAMES, Report, play_all
 
 OUT = paths.ROOT / "out" / "scenes"
-COLUMNS = ("recordings", "frames", "lost", "evicted", "resent", "reconnects", "p95 ms", "errors", "cpu s")
+COLUMNS = (
+    "recordings",
+    "frames",
+    "lost",
+    "overruns",
+    "evicted",
+    "resent",
+    "reconnects",
+    "p95 ms",
+    "errors",
+    "cpu s",
+)
 
 
 def row(report: Report) -> list[str]:
@@ -25,6 +36,7 @@ def row(report: Report) -> list[str]:
         len(whole),
         sum(entry["frames"] for entry in whole),
         sum(entry["lost"] for entry in whole),
+        sum(entry["overruns"] or 0 for entry in whole),
         counters.get("journal.evicted_frames", "-"),
         counters.get("pump.resent", "-"),
         report["link"]["reconnects"],
@@ -46,13 +58,13 @@ def main() -> int:
             parser.error(f"no scene {name!r}; there are: {', '.join(NAMES)}")
         shutil.rmtree(options.out / name, ignore_errors=True)
     began = time.monotonic()
-    print(f"{'scene':16}" + "".join(f"{column:>12}" for column in COLUMNS))
+    print(f"{'scene':16}" + "".join(f"{column:>11}" for column in COLUMNS))
     failed = 0
     cpu_s = 0.0
     for name, report in play_all(options.out, names):
         failed += "failed" in report
         cpu_s += report.get("cpu_s", 0.0)
-        cells = "".join(f"{cell:>12}" for cell in row(report)) if "failed" not in report else report["failed"]
+        cells = "".join(f"{cell:>11}" for cell in row(report)) if "failed" not in report else report["failed"]
         print(f"{name:16}{cells}", flush=True)
     took = time.monotonic() - began
     print(f"{len(names)} scenes, {failed} failed, {took:.0f} s, {cpu_s:.0f} s of CPU: {options.out}")

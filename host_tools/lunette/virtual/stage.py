@@ -132,6 +132,7 @@ class Stage:
         bleak_backend.use_air(air)
         performer = Performer(glasses, folder=scene.folder)
         host: SceneHost | None = None
+        prompt: asyncio.TimerHandle | None = None
         self._start = loop.time()
         try:
             for action in scene.actions:  # a missing clip is told before anything starts
@@ -158,9 +159,11 @@ class Stage:
                 self._tell("action", action)
                 if action.do == "mpremote":  # what the prompt prints is for who works there
                     self._console.quiet = True
+                    if prompt is not None:
+                        prompt.cancel()
                 await performer.perform(action.do, action.values)
                 if action.do == "mpremote":
-                    loop.call_later(_PROMPT_S, self._console_again)
+                    prompt = loop.call_later(_PROMPT_S, self._console_again)
             await self._until(scene.duration_s)
             await self._drain(host)
             return await self._report(glasses, host, performer)
