@@ -55,9 +55,8 @@ def _job(job: tuple[str, Path]) -> tuple[str, Report]:
 def play_all(folder: Path, names: Iterable[str] = NAMES) -> Iterator[tuple[str, Report]]:
     """(name, report) of each scene, as they end. `folder` gets one folder a scene."""
     jobs = []
-    for name in sorted(
-        names, key=_duration_s, reverse=True
-    ):  # so that nobody waits for a long one at the end
+    # The long ones first: nobody waits for one of them at the end.
+    for name in sorted(names, key=_duration_s, reverse=True):
         (folder / name).mkdir(parents=True, exist_ok=True)
         jobs.append((name, folder / name))
     # What takes long to import is imported once; and each scene has a host that never met any glasses.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bumble import att, core, gatt, hci
@@ -16,7 +16,7 @@ from bumble.pairing import PairingConfig
 from lunette.protocol import wire
 from lunette.virtual.air import Air
 
-_CONNECT_S, _TRY_S = 2.0, 2.0
+_CONNECT_S, _TRY_S, _ALL_S = 2.0, 2.0, 30.0
 # What everybody may know: generic access, generic attribute, device information.
 _PUBLIC = [core.UUID.from_16_bits(number) for number in (0x1800, 0x1801, 0x180A)]
 _REFUSALS = (core.BaseBumbleError, att.ATT_Error, hci.HCI_Error, asyncio.TimeoutError)
@@ -50,8 +50,7 @@ class Stranger:
         )
         gone = asyncio.Event()
         try:
-            with contextlib.suppress(*_REFUSALS):
-                await self._connect(gone)
+            await self._attempt(self._connect(gone), _ALL_S)
             if self.connected:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(gone.wait(), seconds or None)
@@ -86,13 +85,23 @@ class Stranger:
         for what in self._tries:
             if gone.is_set():
                 return
-            try:
-                await asyncio.wait_for(self._try(what, connection, found), _TRY_S)
-            except (*_REFUSALS, asyncio.CancelledError):  # Bumble cancels what waits for a lost link
-                task = asyncio.current_task()
-                if task is not None and getattr(task, "cancelling", lambda: 0)():
-                    raise
+            if not await self._attempt(self._try(what, connection, found), _TRY_S):
                 self.refused.append(what)
+
+    @staticmethod
+    async def _attempt(work: Coroutine[Any, Any, None], limit_s: float) -> bool:
+        """Whether it went well. A task of its own, because Bumble cancels what waits for a lost link."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task}, timeout=limit_s)
+        finally:
+            task.cancel()
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(outcome, BaseException) and not isinstance(
+            outcome, (*_REFUSALS, asyncio.CancelledError)
+        ):
+            raise outcome
+        return outcome is None
 
     async def _try(self, what: str, connection: Connection, found: list[Any]) -> None:
         (control,) = [each for each in found if each.uuid == core.UUID(wire.CONTROL)]
