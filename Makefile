@@ -6,11 +6,12 @@ READY := $(VENV)/.ready
 TYPINGS := $(VENV)/typings
 STUBS := micropython-esp32-stubs==1.29.0.post1
 
-.PHONY: help setup run test lint bench fuzz format clean
+.PHONY: help setup run test lint scenes bench fuzz format clean
 help:
 	@echo "make run     the demo: hold the button, speak, get the recording (out/demo)"
 	@echo "make test    all tests"
 	@echo "make lint    ruff, and mypy over host tools and firmware"
+	@echo "make scenes  real-time scenes on virtual glasses, a row of numbers for each"
 	@echo "make bench   measurements (out/bench.json)"
 	@echo "make fuzz    hostile bytes by the hundred thousand, about ten minutes"
 	@echo "make clean   remove .venv and out"
@@ -45,6 +46,9 @@ lint: $(READY) $(TYPINGS)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+scenes: $(READY)
+	@$(BIN)/python -m tests.scenes
 
 bench: $(READY)
 	@$(BIN)/python -m tests.bench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 from collections.abc import Callable
@@ -88,6 +89,7 @@ class Listener:
         self.notifications = 0
         self.bytes = 0
         self.paused = asyncio.Event()  # set: stay away (a host that has left)
+        self._back = asyncio.Event()  # set: it came back, try at once
 
     @property
     def recordings(self) -> list[Recording]:
@@ -114,7 +116,9 @@ class Listener:
             await self.client.disconnect()
 
     def come_back(self) -> None:
+        """The end of `leave`: what it waited for before the next attempt counts no more."""
         self.paused.clear()
+        self._back.set()
 
     # --- staying with the glasses -----------------------------------------------------------------
 
@@ -139,6 +143,8 @@ class Listener:
             refused: NotPaired | None = None
             if device is None:
                 device = await self._find()
+                if self.paused.is_set():  # it has left meanwhile
+                    await self._wait(0)
             try:
                 await self._stay(device)
                 failures = hung_up = 0
@@ -162,10 +168,16 @@ class Listener:
                 slow, device, hung_up = True, None, _ENOUGH - 1
                 self.trouble = refused
                 self._problem(str(refused))
-            while self.paused.is_set():
-                await asyncio.sleep(0.05)
             pause = _SLOW_S if slow else _BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)]
-            await asyncio.sleep(pause * (1 - _JITTER * self._jitter()))
+            await self._wait(pause * (1 - _JITTER * self._jitter()))
+
+    async def _wait(self, seconds: float) -> None:
+        """For so long, but not after it came back; while it stays away, without end."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._back.wait(), seconds)
+        while self.paused.is_set():
+            await asyncio.sleep(0.05)
+        self._back.clear()
 
     def _problem(self, text: str) -> None:
         if text not in self._told and len(self._told) < 100:

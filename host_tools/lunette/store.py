@@ -267,6 +267,11 @@ class Store:
             if not self._keep:
                 del self.recordings[number]
 
+    def abandon(self) -> None:
+        """As if the computer had stopped: what is not on disk is gone. A write that goes on is waited for."""
+        with self._lock:
+            self._pending.clear()
+
     def close(self) -> None:
         """Put on disk what can be, so that less has to be sent again."""
         with self._lock:

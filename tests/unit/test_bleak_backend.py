@@ -694,3 +694,27 @@ def test_bonds_survive_the_host_in_a_file(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("LUNETTE_AIR", "127.0.0.1:1")
     with pytest.raises(BleakError, match=r"keys\.json"):
         asyncio.run(BleakScanner(backend=VirtualScanner).start())
+
+
+def test_an_attachment_that_is_given_up_half_way_leaves_nothing_on_the_air() -> None:
+    async def main(turns: int) -> None:
+        air = Air(LinkModel())
+        use_air(air)
+        try:
+            given_up = asyncio.ensure_future(bleak_radio.Radio.acquire())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            given_up.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                (await given_up).release()  # it was faster
+            radio = await bleak_radio.Radio.acquire()
+            assert list(air._devices) == [radio.device], turns
+            radio.release()
+            await asyncio.sleep(1)
+            assert not air._devices, turns
+        finally:
+            use_air(None)
+            await air.close()
+
+    for turns in range(120):
+        run(main(turns))

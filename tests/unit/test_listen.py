@@ -185,6 +185,26 @@ def test_glasses_that_hang_up_on_strangers(folder: Path, at: str) -> None:
     run(test())
 
 
+def test_who_comes_back_tries_at_once_and_who_has_left_does_not(folder: Path) -> None:
+    async def test() -> None:
+        radio = Radio(breaks_at="ready")
+        listener = Listener(folder, backends=radio.backends())
+        running = asyncio.create_task(listener.run())
+        await asyncio.sleep(20)  # now it waits long between attempts
+        radio.breaks_at = None
+        await listener.leave()
+        attempts = radio.calls.count("connect")
+        await asyncio.sleep(60)
+        assert radio.calls.count("connect") == attempts
+        listener.come_back()
+        await asyncio.sleep(1)
+        assert listener.connected
+        running.cancel()
+        await asyncio.wait({running})
+
+    run(test())
+
+
 def test_a_second_listener_in_the_same_folder_ends(folder: Path) -> None:
     async def test() -> None:
         radio = Radio()

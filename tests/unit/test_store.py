@@ -330,3 +330,16 @@ sys.exit(Lock(Path({str(path)!r})).acquire())"
     )
     assert killed.returncode == 1 and first.acquire()
     first.release()
+
+
+def test_a_computer_that_stops_keeps_what_is_on_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path, OWNER)
+    recording = store.open(7, "speech", META, now=0.0)
+    for i in range(3):
+        store.add(recording, i, frame(i))
+    store.flush(recording)
+    store.add(recording, 3, frame(3))
+    store.abandon()
+    store.close()
+    (left,) = Store(tmp_path, OWNER).recordings.values()
+    assert left.next_index == left.stored == 3

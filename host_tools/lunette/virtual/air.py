@@ -120,6 +120,14 @@ class Air:
             raise ValueError(f"{device_or_address} is not on the air")
         self._medium.set_in_range(controller, in_range)
 
+    def stall(self, device: Device, stalled: bool) -> None:
+        """The computer of a device takes nothing from its adapter for a while, so flow control holds its
+        peers back; False ends that. ValueError if it is not on the air."""
+        controller = self._devices.get(device)
+        if controller is None:
+            raise ValueError(f"{device.name} is not on the air")
+        controller.host_takes_data = not stalled
+
     def _find(self, address: Address) -> RadioController | None:
         for controller in self._medium.attached:
             if address in (controller.identity, controller.random_address, controller.public_address):

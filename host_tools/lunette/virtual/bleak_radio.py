@@ -132,6 +132,8 @@ class Radio:
     """The shared central. Get one from `acquire`; every `acquire` is paired with one `release`."""
 
     _all: ClassVar[dict[tuple[asyncio.AbstractEventLoop, Air | str], Radio]] = {}
+    # Released before it was attached: it may still be on the air, under the address of the next one.
+    _leaving: ClassVar[set[Radio]] = set()
 
     def __init__(self, target: Air | str, key: tuple[asyncio.AbstractEventLoop, Air | str]) -> None:
         self._target = target
@@ -177,12 +179,28 @@ class Radio:
             if self._all.get(self._key) is self:
                 del self._all[self._key]
             self._attached.cancel()
+            if not self._attached.done():
+                self._leaving.add(self)
+                self._attached.add_done_callback(lambda _: self._leaving.discard(self))
             # Not from within one of Bumble's own event handlers.
             asyncio.get_running_loop().call_soon(self._detach)
+
+    @classmethod
+    def of(cls, air: Air) -> Radio | None:
+        """This loop's radio on an air of this process, while somebody uses it."""
+        return cls._all.get((asyncio.get_running_loop(), air))
+
+    def cut(self) -> None:
+        """The adapter loses its power: peers notice by the supervision timeout only."""
+        if isinstance(self._target, Air) and hasattr(self, "device"):
+            self._target.remove(self.device)
 
     # Attaching
 
     async def _attach(self) -> None:
+        before = [radio._attached for radio in self._leaving if radio._key == self._key]
+        if before:
+            await asyncio.wait(before)
         try:
             if isinstance(self._target, Air):
                 self.device = await self._target.device("host", str(self.identity.address))
@@ -196,6 +214,9 @@ class Radio:
         except BaseException:
             self._detach()
             raise
+        if self.gone.done():  # released meanwhile: before Python 3.12 `wait_for` can lose a cancellation
+            self._detach()
+            return
         self.device.on(Device.EVENT_FLUSH, self._on_gone)
         self.device.on(Device.EVENT_ADVERTISEMENT, self._on_advertisement)
 

@@ -21,8 +21,8 @@ from lunette.virtual.link_model import LinkModel
 from lunette.virtual.performer import Performer
 from lunette.virtual.simulator import ADDRESS, VirtualGlasses
 
-_HOST_ONLY = ("host_leave", "host_return", "write", "mpremote")
-ACTIONS = tuple(name for name in scene.ACTIONS if name not in _HOST_ONLY)
+_SCENE_ONLY = ("write", "mpremote", "set_link", "stranger")
+ACTIONS = tuple(name for name in scene.ACTIONS if name not in _SCENE_ONLY and not name.startswith("host_"))
 
 
 class Desk:

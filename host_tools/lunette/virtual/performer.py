@@ -10,15 +10,21 @@ from typing import Any, Protocol
 from lunette.codecs import read_wav
 from lunette.errors import LunetteError
 from lunette.virtual.simulator import VirtualGlasses
+from lunette.virtual.stranger import Stranger
 
 _MPREMOTE_TIMEOUT_S = 60.0
+_WRITING_TIMEOUT_S = 20.0
+_LOOK_S = 0.001
 
 
 class HostSide(Protocol):
     """What a performer needs of the host that listens, if there is one."""
 
     async def leave(self) -> None: ...
+    async def crash(self) -> None: ...
     def come_back(self) -> None: ...
+    async def pair(self) -> None: ...
+    def stall(self, seconds: float) -> None: ...
     async def write(self, characteristic: str, data: bytes) -> None: ...
 
 
@@ -38,7 +44,15 @@ class Performer:
         self.folder = folder or Path()
         self.repl_port = repl_port
         self.mpremote_runs: list[dict[str, Any]] = []
+        self.strangers: list[Stranger] = []
+        self._jobs: list[asyncio.Task[None]] = []
         self._clips: dict[Path, Any] = {}
+
+    async def close(self) -> None:
+        """Whoever is still there has to go."""
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
 
     def clip(self, name: str) -> Any:
         """The WAV of that name as 16 kHz mono int16. Raises LunetteError."""
@@ -67,6 +81,8 @@ class Performer:
         elif do == "drop":
             return glasses.air.drop()
         elif do == "power_cut":
+            if values["written"]:
+                await self._until_written(values["written"].encode())
             await glasses.power_cut()
         elif do == "power_on":
             await glasses.power_on()
@@ -74,10 +90,22 @@ class Performer:
             glasses.battery(float(values["volts"]))
         elif do == "mpremote":
             return await self._mpremote([str(a) for a in values["args"]])
+        elif do == "set_link":
+            for name, value in values.items():
+                setattr(glasses.air.model, name, value)
+        elif do == "stranger":
+            self.strangers.append(Stranger(glasses.air, glasses.address, values["tries"]))
+            self._jobs.append(asyncio.ensure_future(self.strangers[-1].run(float(values["seconds"]))))
         elif self.host is None:
             raise LunetteError(f"{do} needs a listening host, which only a scene has")
         elif do == "host_leave":
             await self.host.leave()
+        elif do == "host_crash":
+            await self.host.crash()
+        elif do == "host_pair":
+            await self.host.pair()
+        elif do == "host_stall":
+            self.host.stall(float(values["seconds"]))
         elif do == "host_return":
             self.host.come_back()
         elif do == "write":
@@ -85,6 +113,21 @@ class Performer:
         else:
             raise LunetteError(f"unknown action {do!r}")
         return None
+
+    async def _until_written(self, text: bytes) -> None:
+        """Return when flash holds these bytes. Every erase and program is one write to the image, so its
+        time tells when to look."""
+        image, loop = self.glasses.flash_image, asyncio.get_running_loop()
+        looked, end = 0, loop.time() + _WRITING_TIMEOUT_S
+        while True:
+            changed = image.stat().st_mtime_ns
+            if changed != looked:
+                looked = changed
+                if text in image.read_bytes():
+                    return
+            if loop.time() > end:
+                raise LunetteError(f"power_cut: {text.decode()} was not written in {_WRITING_TIMEOUT_S:g} s")
+            await asyncio.sleep(_LOOK_S)
 
     async def _mpremote(self, args: list[str]) -> dict[str, Any]:
         if self.repl_port is None:

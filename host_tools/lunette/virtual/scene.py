@@ -24,7 +24,16 @@ BETWEEN_S = 0.12
 PAIR_S = 3.2  # the ladder's rung "pair" is at 3 s
 
 _NUMBER = (int, float)
-# What each action takes: key to (types, default); a default of ... means that it must be given.
+TRIES = ("subscribe", "read", "ready", "command", "pair")  # of a stranger
+_LINK: dict[str, Any] = {
+    "interval_ms": _NUMBER,
+    "phy": str,
+    "loss": _NUMBER,
+    "jitter_ms": _NUMBER,
+    "mtu": int,
+}
+# What each action takes: key to (types, default); a default of ... means that it must be given, None that
+# it is left out if it is not.
 ACTIONS: dict[str, dict[str, tuple[Any, Any]]] = {
     "press": {"button": (str, "talk")},
     "release": {"button": (str, "talk")},
@@ -38,13 +47,17 @@ ACTIONS: dict[str, dict[str, tuple[Any, Any]]] = {
     "drop": {},
     "host_leave": {},
     "host_return": {},
-    "power_cut": {},
+    "host_crash": {},
+    "host_stall": {"seconds": (_NUMBER, ...)},
+    "host_pair": {},
+    "stranger": {"tries": (list, list(TRIES)), "seconds": (_NUMBER, 0.0)},
+    "set_link": {key: (types, None) for key, types in _LINK.items()},
+    "power_cut": {"written": (str, "")},
     "power_on": {},
     "battery": {"volts": (_NUMBER, ...)},
     "write": {"characteristic": (str, ...), "hex": (str, ...)},
     "mpremote": {"args": (list, ...)},
 }
-_LINK = {"interval_ms", "phy", "loss", "jitter_ms", "mtu"}
 _TOP = {"duration_s", "board", "host", "link", "settings", "at"}
 
 
@@ -58,7 +71,7 @@ class Action:
 @dataclass
 class Scene:
     """`duration_s` seconds after the glasses are up; `actions` in the order of their times. `paired`: the
-    host was paired with the glasses before."""
+    host was paired with the glasses before. `journal_kb` replaces what the board says."""
 
     duration_s: float
     board: str = "virtual"
@@ -67,6 +80,7 @@ class Scene:
     actions: list[Action] = field(default_factory=list)
     folder: Path = field(default_factory=Path)
     paired: bool = True
+    journal_kb: int | None = None
 
 
 def load(path: Path) -> Scene:
@@ -91,7 +105,10 @@ def parse(data: dict[str, Any], where: str = "scene", folder: Path | None = None
     board = data.get("board", {})
     if not isinstance(board, dict):
         raise LunetteError(f"{where}: [board] must be a table with a name")
-    _known(board, {"name"}, f"{where} [board]")
+    _known(board, {"name", "journal_kb"}, f"{where} [board]")
+    journal_kb = board.get("journal_kb")
+    if journal_kb is not None and (not _is_number(journal_kb) or not 4 <= journal_kb <= 4096):
+        raise LunetteError(f"{where} [board]: journal_kb must be a number from 4 to 4096")
     host = data.get("host", {})
     if not isinstance(host, dict) or not isinstance(host.get("paired", True), bool):
         raise LunetteError(f"{where}: [host] must be a table with paired = true or false")
@@ -99,7 +116,7 @@ def parse(data: dict[str, Any], where: str = "scene", folder: Path | None = None
     link = data.get("link", {})
     if not isinstance(link, dict):
         raise LunetteError(f"{where}: [link] must be a table")
-    _known(link, _LINK, f"{where} [link]")
+    _known(link, set(_LINK), f"{where} [link]")
     try:
         model = LinkModel(**link)
     except (ValueError, TypeError) as error:
@@ -126,6 +143,7 @@ def parse(data: dict[str, Any], where: str = "scene", folder: Path | None = None
         actions,
         folder or Path(),
         host.get("paired", True),
+        None if journal_kb is None else int(journal_kb),
     )
 
 
@@ -151,6 +169,8 @@ def arguments(do: str, given: dict[str, Any], where: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, (types, default) in takes.items():
         value = given.get(key, default)
+        if value is None:
+            continue
         if value is ...:
             raise LunetteError(f"{where} ({do}): {key} is missing")
         if not isinstance(value, types) or isinstance(value, bool):
@@ -158,8 +178,21 @@ def arguments(do: str, given: dict[str, Any], where: str) -> dict[str, Any]:
         if types is _NUMBER and not math.isfinite(value):
             raise LunetteError(f"{where} ({do}): {key} = {value!r} is not a finite number")
         values[key] = value
-    if do == "hold" and not values["seconds"] > 0:
-        raise LunetteError(f"{where} (hold): seconds must be above 0")
+    if do in ("hold", "host_stall") and not values["seconds"] > 0:
+        raise LunetteError(f"{where} ({do}): seconds must be above 0")
+    if do == "stranger":
+        for what in values["tries"]:
+            if what not in TRIES:
+                raise LunetteError(
+                    f"{where} (stranger): tries {what!r}, which is none of: {', '.join(TRIES)}"
+                )
+    if do == "set_link":
+        if not values:
+            raise LunetteError(f"{where} (set_link): one at least of: {', '.join(_LINK)}")
+        try:
+            LinkModel(**values)
+        except ValueError as error:
+            raise LunetteError(f"{where} (set_link): {error}") from None
     if do == "write":
         try:
             bytes.fromhex(values["hex"])

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lunette.client import Backends, Disconnected, find
+from lunette import boards
+from lunette.client import find
 from lunette.errors import LunetteError
 from lunette.listen import Listener
 from lunette.store import Recording
@@ -20,33 +21,15 @@ from lunette.virtual.introduce import BONDS, introduce
 from lunette.virtual.performer import Performer
 from lunette.virtual.report import Console, Latency, recording_entry
 from lunette.virtual.scene import Scene
+from lunette.virtual.scene_host import SceneHost, backends
 from lunette.virtual.simulator import ADDRESS, VirtualGlasses
 
 _UP_S = 10.0
 _DRAIN_S = 10.0
 # After these the firmware may be out of reach, or start to count anew: it is asked shortly before.
-_ENDS_A_CHAPTER = ("power_cut", "host_leave", "mpremote")
+_ENDS_A_CHAPTER = ("power_cut", "host_leave", "host_crash", "mpremote")
 _ASK_BEFORE_S = 0.15
-_PROMPT_S = 3.0
-
-
-class _Host:
-    """The listening host as scenes see it."""
-
-    def __init__(self, listener: Listener):
-        self._listener = listener
-
-    async def leave(self) -> None:
-        await self._listener.leave()
-
-    def come_back(self) -> None:
-        self._listener.come_back()
-
-    async def write(self, characteristic: str, data: bytes) -> None:
-        client = self._listener.client
-        if client is None or not client.is_connected:
-            raise LunetteError("write: the host is not connected")
-        await client.write_raw(characteristic, data)
+_PROMPT_S = 2.0
 
 
 class Stage:
@@ -77,13 +60,18 @@ class Stage:
         self._starts: list[float] = []  # when the firmware was (re)started
         self._boots: dict[int, float] = {}  # the firmware's count of its starts: when that was
         self._connected = asyncio.Event()
-        self.listener: Listener | None = None
+        self._host: SceneHost | None = None
         self.glasses: VirtualGlasses | None = None
 
     @property
     def now(self) -> float:
         """Seconds of scene time."""
         return asyncio.get_running_loop().time() - self._start
+
+    @property
+    def listener(self) -> Listener | None:
+        """Of the host, as it is now."""
+        return self._host.listener if self._host is not None else None
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -135,16 +123,16 @@ class Stage:
         air = Air(scene.link)
         settings = {"probe_heap": True, **scene.settings}
         files = {BONDS: await introduce(host_identity(), ADDRESS)} if scene.paired else {}
+        if scene.journal_kb is not None:
+            board = boards.load(scene.board).path.read_bytes()
+            files["board.py"] = board + b"\nJOURNAL_KB = %d\n" % scene.journal_kb
         glasses = self.glasses = VirtualGlasses(
             air, scene.board, settings=settings, files=files, observe=self._on_glasses
         )
         bleak_backend.use_air(air)
-        backends = Backends(bleak_backend.VirtualClient, bleak_backend.VirtualScanner)
-        listener = self.listener = Listener(
-            self.folder, backends=backends, observe=self._on_listener, keep_frames=True
-        )
-        performer = Performer(glasses, host=_Host(listener), folder=scene.folder)
-        listening: asyncio.Task[None] | None = None
+        performer = Performer(glasses, folder=scene.folder)
+        host: SceneHost | None = None
+        prompt: asyncio.TimerHandle | None = None
         self._start = loop.time()
         try:
             for action in scene.actions:  # a missing clip is told before anything starts
@@ -157,29 +145,32 @@ class Stage:
             if any(action.do == "mpremote" for action in scene.actions):
                 performer.repl_port = await glasses.supervisor.serve_repl()
             await glasses.power_on()
-            listening = asyncio.ensure_future(listener.run())
-            await self._up(listening)
+            host = performer.host = self._host = SceneHost(self.folder, air, self._on_listener)
+            await self._up(host.task)
             self._start = loop.time()
             self._events.clear()
             self._note("start")
             for action in scene.actions:
                 if action.do in _ENDS_A_CHAPTER:
                     await self._until(action.t - _ASK_BEFORE_S)
-                    await self._ask_status(listener)
+                    await self._ask_status(host)
                 await self._until(action.t)
                 self._note(action.do, action.values or None)
                 self._tell("action", action)
                 if action.do == "mpremote":  # what the prompt prints is for who works there
                     self._console.quiet = True
-                    loop.call_later(_PROMPT_S, self._console_again)
+                    if prompt is not None:
+                        prompt.cancel()
                 await performer.perform(action.do, action.values)
+                if action.do == "mpremote":
+                    prompt = loop.call_later(_PROMPT_S, self._console_again)
             await self._until(scene.duration_s)
-            await self._drain(listener)
-            return await self._report(glasses, listener, performer)
+            await self._drain(host)
+            return await self._report(glasses, host, performer)
         finally:
-            if listening is not None:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+            await performer.close()
+            if host is not None:
+                await host.close()
             await glasses.close()
             bleak_backend.use_air(None)
             await air.close()
@@ -187,10 +178,8 @@ class Stage:
     async def _up(self, listening: asyncio.Task[None]) -> None:
         """The scene's clock starts when the glasses are up and the host has found them; a stranger has as
         soon as it hears them."""
-        if not self.scene.paired:
-            backends = Backends(bleak_backend.VirtualClient, bleak_backend.VirtualScanner)
-            if await find(None, _UP_S, backends) is not None:
-                return
+        if not self.scene.paired and await find(None, _UP_S, backends()) is not None:
+            return
         waiting = asyncio.ensure_future(self._connected.wait())
         done, _ = await asyncio.wait({waiting, listening}, timeout=_UP_S, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -205,31 +194,28 @@ class Stage:
         if delay > 0:
             await asyncio.sleep(delay)
 
-    def _settled(self, listener: Listener) -> bool:
-        return all(r.complete for r in listener.recordings)
-
-    async def _drain(self, listener: Listener) -> None:
+    async def _drain(self, host: SceneHost) -> None:
         """Let the host finish what is on its way, if it is there to do so."""
         end = self.now + self._drain_s
         glasses = self.glasses
         assert glasses is not None
         await asyncio.sleep(0.1)
-        while self.now < end and glasses.powered and not listener.paused.is_set():
-            client = listener.client
-            if client is not None and client.is_connected:
+        while self.now < end and glasses.powered and not host.away:
+            client = host.listener.client
+            if client is not None and host.connected:
                 try:
                     status = await client.request("status")
                 except LunetteError:
                     continue
-                if not status["recordings"] and self._settled(listener):
+                if not status["recordings"] and all(r.complete for r in host.recordings):
                     return
             await asyncio.sleep(0.1)
 
-    async def _ask_status(self, listener: Listener) -> None:
+    async def _ask_status(self, host: SceneHost) -> None:
         """Keep what the glasses say of themselves, if the host can hear them."""
-        client = listener.client
-        if client is not None and client.is_connected:
-            with contextlib.suppress(Disconnected):
+        client = host.listener.client
+        if client is not None and host.connected:
+            with contextlib.suppress(LunetteError):
                 self._history.keep(await client.request("status"))
 
     def _console_again(self) -> None:
@@ -262,10 +248,8 @@ class Stage:
         frames = recording.next_index * int(recording.meta.get("frame", 320))
         return self.glasses.sound.render(session.first_sample, frames)
 
-    async def _report(
-        self, glasses: VirtualGlasses, listener: Listener, performer: Performer
-    ) -> dict[str, Any]:
-        await self._ask_status(listener)
+    async def _report(self, glasses: VirtualGlasses, host: SceneHost, performer: Performer) -> dict[str, Any]:
+        await self._ask_status(host)
         counters = self._history.counters()
         rate = 16000
         for recording, index, arrived in self._frames:
@@ -273,27 +257,22 @@ class Stage:
             if session is not None:
                 size = int(recording.meta.get("frame", 320))
                 self._latency.add(arrived, session.started + (index + 1) * size / rate)
-        # A connection's traffic is added to the listener's when it has ended.
-        current = listener.client if listener.client and listener.client.is_connected else None
-        received = listener.bytes + (current.bytes if current else 0)
-        notified = listener.notifications + (current.notifications if current else 0)
+        notified, received = host.traffic()
         span = self._frames[-1][2] - self._frames[0][2] if len(self._frames) > 1 else 0.0
-        frames_bytes = sum(len(r.payload()) for r in listener.recordings)
+        frames_bytes = sum(len(r.payload()) for r in host.recordings)
         states = self._history.states()
         states["off"] = round(states.get("off", 0.0) + glasses.dark_s, 3)
         return {
             "scene": {"duration_s": self.scene.duration_s, "board": self.scene.board},
             "recordings": [
-                recording_entry(r, self._started(r))
-                for r in sorted(listener.recordings, key=lambda r: r.number)
-                if r.kind != "event"
+                recording_entry(r, self._started(r)) for r in host.recordings if r.kind != "event"
             ],
             "events": self._events,
             "link": {
                 "notifications": notified,
                 "bytes": received,
                 "enomem": counters.get("pump.enomem", 0),
-                "reconnects": max(0, listener.reconnects),
+                "reconnects": host.reconnects,
                 "goodput_kbps": round(frames_bytes * 8 / span / 1000, 2) if span else None,
                 "air": glasses.air.stats(),
             },
@@ -301,6 +280,7 @@ class Stage:
             "counters": counters,
             "heap": self._history.heap(),
             "states": states,
+            "strangers": [stranger.report() for stranger in performer.strangers],
             "mpremote": performer.mpremote_runs,
             "errors": self._console.errors,
         }
