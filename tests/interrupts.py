@@ -2,7 +2,7 @@
 
 MicroPython lets the Bluetooth task run its handler where the main program branches, and where it waits or
 prints. So an interrupt is tried after every jump and before every line of the firmware; within
-an expression that does not branch none can come.
+an expression that does not branch none can come, nor within a kernel.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from lunette import paths
 
 T = TypeVar("T")
 _FIRMWARE = str(paths.FIRMWARE)
+_KERNELS = str(paths.FIRMWARE / "glasses" / "dsp")
 
 
 def at_every_step(
@@ -47,7 +48,8 @@ def _once(task: Callable[[], Any], interrupt: Callable[[], Any], n: int) -> bool
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal left, fired
-        if not frame.f_code.co_filename.startswith(_FIRMWARE):
+        name = frame.f_code.co_filename
+        if not name.startswith(_FIRMWARE) or name.startswith(_KERNELS):
             return None
         frame.f_trace_opcodes = True
         here = event == "line" or (event == "opcode" and jumped.get(frame, False))
