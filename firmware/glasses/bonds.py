@@ -46,7 +46,10 @@ def _unhex(text, size=None):
 
 
 class Bonds:
-    """`hosts`, the least recently used first. `problems`: what was wrong with the file."""
+    """`hosts`, the least recently used first. `problems`: what was wrong with the file.
+
+    The Bluetooth interrupt may change `hosts` wherever a task branches: tasks walk along a copy.
+    """
 
     def __init__(self, path=PATH):
         self._path = path
@@ -69,7 +72,7 @@ class Bonds:
 
     def find(self, key):
         """The host with that key, or None."""
-        for host in self.hosts:
+        for host in list(self.hosts):
             if host.key == key:
                 return host
         return None
@@ -91,7 +94,10 @@ class Bonds:
         return gone
 
     def forget(self, host):
-        self.hosts.remove(host)
+        try:
+            self.hosts.remove(host)
+        except ValueError:  # a pairing had it go just now
+            return
         self.dirty = True
 
     def set_irk(self, value):
@@ -100,13 +106,20 @@ class Bonds:
 
     def save(self):
         """Write the file. Not while the microphone runs. Raises OSError: try again later."""
-        hosts = []
-        for host in self.hosts:
-            hosts.append({"peer": _hex(host.key), "ours": _hex(host.ours), "theirs": _hex(host.theirs)})
+        self.dirty = False  # first: what is paired meanwhile is not in what is written here
+        try:
+            self._write(list(self.hosts), self.irk)
+        except OSError:
+            self.dirty = True
+            raise
+
+    def _write(self, hosts, irk):
+        described = []
+        for host in hosts:
+            described.append({"peer": _hex(host.key), "ours": _hex(host.ours), "theirs": _hex(host.theirs)})
         with open(self._path + ".new", "w") as file:
-            json.dump({"irk": _hex(self.irk) if self.irk else None, "hosts": hosts}, file)
+            json.dump({"irk": _hex(irk) if irk else None, "hosts": described}, file)
         os.rename(self._path + ".new", self._path)
-        self.dirty = False
 
 
 def _hex(value):

@@ -1,7 +1,8 @@
 """The guard: who is connected, and who of them may be served.
 
-Pure policy, called from the Bluetooth interrupt: no radio, no flash, no waiting. A peer is trusted when
-its link is encrypted with a key that
+Pure policy, called from the Bluetooth interrupt: no radio, no flash, no waiting. The interrupt may come
+wherever a task branches, so tasks look at copies, and at what may become None only once. A peer is trusted
+when its link is encrypted with a key that
 
 * was in the store before it connected: the stack has asked for it by this peer's address, or
 * has just been made while the pairing window was open.
@@ -36,6 +37,8 @@ class Peer:
         self.deadline = deadline  # ticks_ms at which a stranger is sent away
         self.known = False  # the stack has asked for the key that we share with it
         self.trusted = False
+        self.leaves = False  # its connection is over, whatever its deadline
+        self.session = 0  # the link's number of it, when it is served
         self.mtu = 23
         self.interval_ms = 15
 
@@ -50,13 +53,18 @@ class Guard:
         self._watchers = []
         self._open_until = None  # ticks_ms
         self._hidden = []  # (type, key of the host) of what the stack wanted deleted
-        self._staged = {}  # type: dict[bytes, dict[int, bytes]]
-        self._refused = False  # a key was just refused: the next event of encryption tells whose
         self._counted = False  # the stack has just counted bonds: a pairing begins
-        self._sent_away = []  # connections that are over, whatever their deadline
+        self._clean()
         self.refused_pairings = 0
         self.strangers = 0  # sent away
         self.added = None  # type: bytes | None  # key of the host that was paired last; the task takes it
+
+    def _clean(self):
+        # Both are about the very next event of encryption: the stack stores the keys of a pairing
+        # immediately before it tells of that.
+        self._staged = {}  # type: dict[int, bytes]
+        self._staged_for = None  # type: bytes | None  # key of the peer that they were made with
+        self._refused = False  # a key was just refused
 
     def watch(self, watcher):
         """Have ``watcher()`` called, maybe in an interrupt, when something is to be done about
@@ -67,24 +75,30 @@ class Guard:
 
     @property
     def window_open(self):
-        return self._open_until is not None and time.ticks_diff(self._open_until, time.ticks_ms()) > 0
+        return self.window_ms() > 0
 
     def window_ms(self):
         """Milliseconds that the window stays open, 0 if it is closed."""
-        return time.ticks_diff(self._open_until, time.ticks_ms()) if self.window_open else 0
+        until = self._open_until
+        return 0 if until is None else max(0, time.ticks_diff(until, time.ticks_ms()))
+
+    def lapsed(self):
+        """The window's time is over: it is to be closed, before the ticks wrap and it is open again."""
+        until = self._open_until
+        return until is not None and time.ticks_diff(until, time.ticks_ms()) <= 0
 
     def open_window(self, ms=WINDOW_MS):
         """Hosts may pair for so long, until one has."""
         now = time.ticks_ms()
         self._open_until = time.ticks_add(now, ms)
-        for peer in self.peers.values():  # who is here already may stay as long
+        for peer in list(self.peers.values()):  # who is here already may stay as long
             peer.deadline = time.ticks_add(now, ms + _GRACE_MS)
         self._changed()
 
     def close_window(self):
         self._open_until = None
         now = time.ticks_ms()
-        for peer in self.peers.values():
+        for peer in list(self.peers.values()):
             if time.ticks_diff(peer.deadline, now) > _GRACE_MS:
                 peer.deadline = time.ticks_add(now, _GRACE_MS)
         self._changed()
@@ -96,6 +110,7 @@ class Guard:
         key = bytes([kind]) + bytes([address[i] for i in range(5, -1, -1)])
         wait = self.window_ms() + _GRACE_MS if self.window_open else STRANGER_MS
         self._counted = False
+        self._clean()
         peer = Peer(conn, key, time.ticks_add(time.ticks_ms(), wait))
         self.peers[conn] = peer
         if not self.paired:
@@ -107,7 +122,7 @@ class Guard:
 
     def _limit(self, newest):
         """Nobody may take all the connections: the oldest stranger goes, unknown ones first."""
-        waiting = [peer for peer in self.peers.values() if not peer.trusted and not self._leaves(peer)]
+        waiting = [peer for peer in self.peers.values() if not peer.trusted and not peer.leaves]
         if len(waiting) <= MAX_STRANGERS:
             return
         order = sorted(waiting, key=self._rank)
@@ -119,13 +134,9 @@ class Guard:
 
     def disconnected(self, conn):
         self.peers.pop(conn, None)
-        if conn in self._sent_away:
-            self._sent_away.remove(conn)
-        if all(peer.trusted for peer in self.peers.values()):
-            # Whatever was going on is over.
+        self._clean()
+        if self.alone():  # whatever was going on is over
             self._hidden = []
-            self._staged = {}
-            self._refused = False
         self._changed()
 
     def trusted(self, conn):
@@ -134,34 +145,35 @@ class Guard:
 
     def alone(self):
         """No stranger is connected: what is sent to all subscribers reaches only who may have it."""
-        return all(peer.trusted for peer in self.peers.values())
-
-    def _leaves(self, peer):
-        return peer.conn in self._sent_away
+        return all(peer.trusted for peer in list(self.peers.values()))
 
     def send_away(self, peer):
         """End this connection: `unwanted` has it from now on."""
-        if not self._leaves(peer):
+        if not peer.leaves:
             peer.trusted = False
-            self._sent_away.append(peer.conn)
+            peer.leaves = True
             self.strangers += 1
 
     def unwanted(self):
         """Connections that have to be ended now. To be asked again until they are."""
         now = time.ticks_ms()
-        for peer in self.peers.values():
+        over = []
+        for peer in list(self.peers.values()):
             if not peer.trusted and time.ticks_diff(peer.deadline, now) <= 0:
                 self.send_away(peer)
-        return list(self._sent_away)
+            if peer.leaves:
+                over.append(peer.conn)
+        return over
 
     def next_ms(self):
         """Milliseconds until something is due, or -1."""
         now = time.ticks_ms()
         wait = -1
-        if self._open_until is not None:
-            wait = max(0, time.ticks_diff(self._open_until, now))
-        for peer in self.peers.values():
-            if self._leaves(peer):
+        until = self._open_until
+        if until is not None:
+            wait = max(0, time.ticks_diff(until, now))
+        for peer in list(self.peers.values()):
+            if peer.leaves:
                 wait = _AGAIN_MS if wait < 0 else min(wait, _AGAIN_MS)
             elif not peer.trusted:
                 left = max(0, time.ticks_diff(peer.deadline, now))
@@ -171,9 +183,7 @@ class Guard:
     def forget(self, host):
         """Remove a bond; who uses it is sent away."""
         self.bonds.forget(host)
-        for peer in self.peers.values():
-            if peer.key == host.key:
-                self.send_away(peer)
+        self._send_away_all(host)
         self._changed()
 
     # --- secrets ------------------------------------------------------------------------------
@@ -204,14 +214,18 @@ class Guard:
         return host.theirs if host is not None and (THEIRS, key) not in self._hidden else None
 
     def _pairing_begins(self, key):
+        peers = [peer for peer in self.peers.values() if peer.key == key and not peer.leaves]
+        for peer in peers:
+            peer.known = False  # that the stack has asked for the old keys vouches for nothing any more
         # Outside the window it is ended here: a host that got as far as exchanging keys would believe
         # that it is paired now, and meet us with keys that we have not.
         if self.window_open or not self.paired:
             return
-        for peer in self.peers.values():
-            if peer.key == key and not self._leaves(peer):
-                self.refused_pairings += 1
-                self.send_away(peer)
+        # Who has taken a host's address must not end the host's connection with that.
+        strangers = [peer for peer in peers if not peer.trusted]
+        for peer in strangers or peers:
+            self.refused_pairings += 1
+            self.send_away(peer)
         self._changed()
 
     def take_secret(self, kind, key, value):
@@ -230,33 +244,28 @@ class Guard:
         if not self.window_open:
             self._refused = True
             return False
-        if len(self._staged) >= MAX_STRANGERS and key not in self._staged:
+        if key != self._staged_for:
             self._staged = {}
-        self._staged.setdefault(key, {})[kind] = value
+            self._staged_for = key
+        self._staged[kind] = value
         return True
 
     def encrypted(self, conn, encrypted, bonded, key_size):
         """The link's encryption has changed. True if the peer is trusted now."""
         peer = self.peers.get(conn)
-        refused, self._refused = self._refused, False
+        refused, secrets, made = self._refused, self._staged, self._staged_for
+        self._clean()
         if peer is None or not self.paired:
             return peer is not None
-        # The stack stores the keys of a pairing immediately before it tells of the encryption.
-        made = None
-        for key in self._staged:
-            if len(self._staged[key]) == 2:
-                made = key
         if refused:
-            if not self._leaves(peer):
+            if not peer.leaves:
                 self.refused_pairings += 1
             self.send_away(peer)
-        elif not encrypted or not bonded or key_size < KEY_BYTES or self._leaves(peer):
+        elif not encrypted or not bonded or key_size < KEY_BYTES or peer.leaves:
             peer.trusted = False
-        elif made is not None:
-            secrets = self._staged[made]
-            self._staged = {}
+        elif len(secrets) == 2:
             for gone in self.bonds.keep(made, secrets[OURS], secrets[THEIRS]):
-                self._forget_peer(gone)
+                self._send_away_all(gone)
             peer.key = made  # a phone's identity, where it had connected under a private address
             peer.trusted = True
             self.added = made
@@ -270,8 +279,8 @@ class Guard:
         self._changed()
         return peer.trusted
 
-    def _forget_peer(self, host):
-        for peer in self.peers.values():
+    def _send_away_all(self, host):
+        for peer in list(self.peers.values()):
             if peer.key == host.key:
                 self.send_away(peer)
 

@@ -1,7 +1,8 @@
 """The link: GATT services, advertising, connections, and when to pump. One host is served at a time.
 
 The Bluetooth interrupt only copies and sets a flag. An exception there would disable Bluetooth
-until a reset, so the whole handler is guarded. Who may be served is the guard's business.
+until a reset, so the whole handler is guarded. It may come wherever a task branches: what it changes, a
+task looks at once. Who may be served is the guard's business.
 """
 
 import asyncio
@@ -56,9 +57,11 @@ class Link:
         self._ble = None
         self._stream = 0
         self._control = 0
-        self._host = None  # the guard.Peer that is served,
-        self._conn = -1  # and its connection
-        self._session = 0  # which host the rest of the runtime knows of, 0 = none
+        self._host = None  # the guard.Peer that is served; the interrupt's to change
+        self._session = 0  # which host the rest of the runtime knows of, 0 = none,
+        # and its connection: the task sets it, and whatever ends that session makes it -1 at once. So what is
+        # sent in a session never goes to whoever has its connection's number next.
+        self._conn = -1
         self._inbox = deque((), _INBOX)  # type: deque[tuple[int, int, bytes]]
         self._flag = asyncio.ThreadSafeFlag()
         self._changed = False
@@ -81,7 +84,8 @@ class Link:
 
     @property
     def connected(self):
-        return self._host is not None
+        host = self._host
+        return host is not None and host.trusted
 
     @property
     def streaming(self):
@@ -89,11 +93,13 @@ class Link:
 
     @property
     def mtu(self):
-        return self._host.mtu if self._host is not None else _DEFAULT_MTU
+        host = self._host
+        return _DEFAULT_MTU if host is None else host.mtu
 
     @property
     def interval_ms(self):
-        return self._host.interval_ms if self._host is not None else _DEFAULT_INTERVAL_MS
+        host = self._host
+        return _DEFAULT_INTERVAL_MS if host is None else host.interval_ms
 
     @property
     def refused(self):
@@ -173,6 +179,7 @@ class Link:
             self._ble.active(False)
         self._host = None
         self._conn = -1
+        self._changed = True
         self.guard.peers.clear()
         self.pump.stop()
 
@@ -183,9 +190,9 @@ class Link:
             other = extra.ADVERTISED or other
         pairing = self._advertised_pairing = self.guard.window_open
         adv, response = advert.compose(self._settings.name, protocol.SERVICE, other, pairing)
+        self._advertised = adv  # first: a connection that comes right away ends it
         try:
             self._ble.gap_advertise(self._settings.adv_ms * 1000, adv_data=adv, resp_data=response)
-            self._advertised = adv
         except OSError as error:  # as many connections as the stack has
             self.advertising_failed += 1
             self._advertised = None
@@ -193,7 +200,7 @@ class Link:
 
     def _renew_advert(self):
         """Hosts look for us when nobody is served; while the window is open another one may pair."""
-        if self._host is None or self.guard.window_open:
+        if not self.connected or self.guard.window_open:
             if self._advertised is None or self._advertised_pairing != self.guard.window_open:
                 self.advertise()
         elif self._advertised is not None:
@@ -201,6 +208,7 @@ class Link:
             self._advertised = None
 
     def _notify(self, buffer):
+        # One expression, which no interrupt can come into.
         self._ble.gatts_notify(self._conn, self._stream, buffer)
 
     def _irq(self, event, data):
@@ -213,12 +221,13 @@ class Link:
     def _on_event(self, event, data):
         guard = self.guard
         if event == _WRITE:
-            if data[0] == self._conn and data[1] in self._owners:
+            host = self._host
+            if self.connected and data[0] == host.conn and data[1] in self._owners:
                 value = self._ble.gatts_read(data[1])
                 if len(self._inbox) >= _INBOX:
                     self.inbox_full += 1
                 else:
-                    self._inbox.append((self.connects, data[1], value))
+                    self._inbox.append((host.session, data[1], value))
         elif event == _READ:
             # The stack itself reads what it sends to subscribers; see `Service.update`.
             if data[0] == _THE_STACK or guard.trusted(data[0]) or data[1] in self._public:
@@ -234,17 +243,16 @@ class Link:
             peer = guard.connected(data[0], data[1], data[2])
             if peer.trusted:
                 self._begin(peer)
-            elif self._host is not None and not guard.window_open:
+            elif self.connected and not guard.window_open:
                 guard.send_away(peer)  # it slipped in before advertising ended
         elif event == _ENCRYPTION:
             if guard.encrypted(data[0], data[1], data[3], data[4]):
                 self._begin(guard.peers[data[0]])
-            elif self._host is not None and not self._host.trusted:
-                self._end()
         elif event == _DISCONNECT:
             self._advertised = None  # and so does one that failed
+            host = self._host
             guard.disconnected(data[0])
-            if data[0] == self._conn:
+            if host is not None and data[0] == host.conn:
                 self._end()
         elif event == _MTU:
             peer = guard.peers.get(data[0])
@@ -263,23 +271,29 @@ class Link:
 
     def _begin(self, peer):
         if self._host is None:
-            self._host = peer
-            self._conn = peer.conn
             self.connects += 1
+            peer.session = self.connects
+            self._host = peer
             self._changed = True
         elif self._host is not peer:
             self.guard.send_away(peer)  # another host is served
 
     def _end(self):
         self._host = None
-        self._conn = -1
-        # No more than this: the pump may be in the middle of a packet right now.
-        self.pump.running = False
+        self._mute()
         self.disconnects += 1
         self._changed = True
 
+    def _mute(self):
+        # No more than this: the pump may be in the middle of a packet right now.
+        self._conn = -1
+        self.pump.running = False
+
     def _touch(self):
-        """The guard has something to be done."""
+        """The guard has something to be done. Interrupts call this, and tasks."""
+        host = self._host
+        if host is not None and not host.trusted:
+            self._mute()
         self._changed = True
         self._flag.set()
 
@@ -325,11 +339,12 @@ class Link:
 
     def _on_change(self):
         # Hosts may have come and gone several times since this task last ran.
-        if self._host is not None and not self._host.trusted:
-            self._end()
         host = self._host
-        if self._session and self._session != (self.connects if host is not None else 0):
+        if host is not None and not host.trusted:
+            host = None
+        if self._session and self._session != (0 if host is None else host.session):
             self._session = 0
+            self._conn = -1
             for extra in self._extra:
                 extra.disconnected()
             self._log.info(
@@ -337,9 +352,12 @@ class Link:
             )
             self._bus.emit("disconnected", 0)
         if host is not None and not self._session:
-            self._session = self.connects
             self._log.info("link", "connected")
             self.session.begin(host.key)
+            self._session = host.session
+            self._conn = host.conn
+            if self._host is not host or not host.trusted:  # it has left meanwhile
+                self._conn = -1
             for extra in self._extra:
                 extra.connected(host.conn)
             self._bus.emit("connected", 0)

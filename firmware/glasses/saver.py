@@ -42,6 +42,9 @@ class Saver:
     def _waits(self, recording):
         return recording.closed and not recording.draft and recording.file is None
 
+    def _waiting(self):
+        return len([recording for recording in self._journal.recordings if self._waits(recording)])
+
     def _worth_trying(self, recording):
         # What found no room is not tried again before a file was removed.
         return self._waits(recording) and recording.failed != self._spool.removed
@@ -165,19 +168,23 @@ class Saver:
 
     async def save_all(self):
         """Save everything that is complete, now, and remove what is to be removed: before sleep, a restart
-        or the end of the battery. Waits for a capture to end. Returns how many could not be saved."""
-        left = 0
+        or the end of the battery. Waits for a capture to end, and saves what that has made. Returns how many
+        could not be saved; nothing is captured then, until the next await."""
         async with self._lock:
-            for recording in list(self._journal.recordings):
-                if (
-                    self._waits(recording)
-                    and recording in self._journal.recordings
-                    and not await self._save(recording)
-                ):
-                    left += 1
-            await self._finish_writer()
-            await self._sweep()
-        return left
+            while True:
+                left = 0
+                for recording in list(self._journal.recordings):
+                    if (
+                        self._waits(recording)
+                        and recording in self._journal.recordings
+                        and not await self._save(recording)
+                    ):
+                        left += 1
+                await self._finish_writer()
+                await self._sweep()
+                if not self._capturing() and self._waiting() == left:
+                    return left
+                await self._quiet()
 
     async def run(self):
         """The task that saves what has waited, and sleeps while nothing does."""

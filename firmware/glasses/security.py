@@ -48,7 +48,7 @@ class Security:
 
     def forget(self, address=None):
         """Forget the host of that address, or all; returns how many. Who is connected is sent away."""
-        found = [host for host in self.guard.bonds.hosts if address in (None, host.address)]
+        found = [host for host in list(self.guard.bonds.hosts) if address in (None, host.address)]
         for host in found:
             self.guard.forget(host)
             self._journal.forget(host.key)
@@ -58,9 +58,9 @@ class Security:
 
     def hosts(self):
         """The paired hosts, most recently used first: [{"id": address, "me": is it connected}]."""
-        served = [peer.key for peer in self.guard.peers.values() if peer.trusted]
+        served = [peer.key for peer in list(self.guard.peers.values()) if peer.trusted]
         listed = []  # type: list[dict]
-        for host in self.guard.bonds.hosts:
+        for host in list(self.guard.bonds.hosts):
             listed.insert(0, {"id": host.address, "me": host.key in served})
         return listed
 
@@ -104,7 +104,7 @@ class Security:
             if self.guard.added is not None:
                 self._on_added()
             self._save()
-            if was_open and not self.guard.window_open:
+            if self.guard.lapsed() or (was_open and not self.guard.window_open):
                 self.guard.close_window()
                 self._log.info("security", "no host may pair any more")
             was_open = self.guard.window_open
@@ -119,8 +119,8 @@ class Security:
                         self._blinks = 1
 
     def _on_added(self):
-        host = self.guard.bonds.find(self.guard.added)
-        self.guard.added = None
+        key, self.guard.added = self.guard.added, None
+        host = self.guard.bonds.find(key)
         if host is not None:
             self._log.info("security", "%s is paired" % host.address)
             self._bus.emit("paired", time.ticks_ms(), host.address)

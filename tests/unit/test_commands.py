@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_voice import speech
 from world import World, run_world
 
 from lunette.client import GlassesClient, Refused
@@ -185,6 +186,43 @@ def test_reboot_loses_nothing_unasked(folder: Path) -> None:
         await world.until(lambda: not world.glasses.journal.recordings, "it is received")
         assert await request("reboot") is None
         await world.until(lambda: asked == ["hard"], "the chip is reset")
+
+    ask(folder, test)
+
+
+def test_a_restart_waits_for_a_recording_that_began_while_it_saved(folder: Path) -> None:
+    """The button goes down at any moment between the request and the reset."""
+
+    async def test(world: World, request: Any) -> None:
+        asked: list[str] = []
+        kept: list[int] = []
+        journal, saver = world.glasses.journal, world.glasses.saver
+
+        def on_reset(cause: str) -> None:
+            assert not world.glasses.voice.capturing
+            waiting = [r for r in journal.recordings if r.file is None]
+            assert waiting == [], "all is in flash"
+            kept.append(journal.saved)
+            asked.append(cause)
+
+        world.chip.on_reset = on_reset
+        world.say(speech(20))
+        sweep = saver._sweep
+
+        async def press_at_the_end() -> None:
+            await sweep()
+            saver._sweep = sweep
+            world.press()
+            await asyncio.sleep(0.05)
+
+        saver._sweep = press_at_the_end
+        await request("reboot")
+        await world.stop_listening()
+        await asyncio.sleep(2)
+        assert not asked
+        world.release()
+        await world.until(lambda: asked, "the chip is reset")
+        assert kept == [1]
 
     ask(folder, test)
 

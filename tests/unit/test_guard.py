@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from interrupts import at_every_step
 
 from lunette import paths
 from lunette.virtual.cpython import Environment, micropython_modules
@@ -272,6 +273,149 @@ def test_open_serves_everybody(env: Environment) -> None:
 
     guard = Guard(Bonds(), paired=False)
     assert Stack(guard).connect("x") == 0 and guard.trusted(0)
+
+
+def test_the_keys_of_a_pairing_that_is_not_good_enough_go_to_nobody(env: Environment) -> None:
+    guard, stack = new_guard("a")
+    guard.open_window()
+    weak, host = stack.connect("x"), stack.connect("a")
+    stack.pair(weak, b"s", size=7)
+    assert stack.encrypt(host, b"secret a")
+    assert guard.peers[host].key == key("a") and guard.window_open
+    assert [bond.key for bond in guard.bonds.hosts] == [key("a")]
+
+
+def test_half_a_pairing_is_forgotten_with_its_connection(env: Environment) -> None:
+    guard, stack = new_guard("a")
+    guard.open_window()
+    half, host = stack.connect("x"), stack.connect("a")
+    guard.take_secret(OURS, key("x"), b"s")
+    stack.disconnect(half)
+    guard.take_secret(THEIRS, key("x"), b"s")
+    stack.disconnect(stack.connect("y"))
+    assert stack.encrypt(host, b"secret a")
+    assert [bond.key for bond in guard.bonds.hosts] == [key("a")]
+
+
+def test_a_refusal_does_not_outlive_the_connection(env: Environment) -> None:
+    guard, stack = new_guard("a")
+    host, thief = stack.connect("a"), stack.connect("x")
+    guard.take_secret(OURS, key("x"), b"s")
+    stack.disconnect(thief)
+    assert stack.encrypt(host, b"secret a") and guard.trusted(host)
+
+
+def test_who_takes_a_hosts_address_cannot_end_its_connection(env: Environment) -> None:
+    guard, stack = new_guard("a")
+    thief, host = stack.connect("a"), stack.connect("a")
+    assert stack.encrypt(host, b"secret a")
+    stack.pair(thief, b"mine")
+    assert guard.trusted(host) and guard.unwanted() == [thief]
+    assert guard.refused_pairings == 1
+    stack.tidy()
+    stack.pair(host, b"another")  # the host itself may not do that either
+    assert guard.unwanted() == [host]
+
+
+def test_the_keys_that_a_host_was_asked_for_vouch_for_nobody_else(env: Environment) -> None:
+    """A pairing that claims to be a bond, but leaves no keys, under the address of a host."""
+    guard, stack = new_guard("a")
+    guard.open_window()
+    thief, host = stack.connect("a"), stack.connect("a")
+    assert stack.encrypt(host, b"secret a")
+    stack._count()
+    guard.secret(THEIRS, 0, key("a"))
+    assert not guard.encrypted(thief, True, True, 16)
+    assert not guard.trusted(thief) and guard.trusted(host)
+
+
+def test_a_handle_that_is_used_again_is_another_connection(env: Environment) -> None:
+    guard, stack = new_guard("a")
+    thief = stack.connect("x")
+    guard.send_away(guard.peers[thief])
+    del stack.conns[thief]  # and nobody told the guard
+    host = stack.connect("a")
+    assert host == thief and guard.unwanted() == []
+    assert stack.encrypt(host, b"secret a")
+
+
+def test_a_window_that_nobody_closed_does_not_open_again(env: Environment) -> None:
+    """ticks_ms wraps after twelve days; half of that later, what was past is to come."""
+    guard, _ = new_guard()
+    guard.open_window()
+    env.clock.sleep_us(60_000_001)
+    assert guard.lapsed() and not guard.window_open
+    guard.close_window()
+    env.clock.sleep_us((1 << 29) * 1000)
+    assert not guard.lapsed() and not guard.window_open
+
+
+# --- interrupts in the middle of a task -----------------------------------------------------------
+
+
+def pairs_in_the_window(stack: Stack) -> None:
+    stack.pair(stack.connect("new"), b"s")
+
+
+def pairs_and_goes(stack: Stack) -> None:
+    conn = stack.connect("new")
+    stack.pair(conn, b"s")
+    stack.disconnect(conn)
+
+
+def comes(stack: Stack) -> None:
+    stack.connect("z")
+
+
+def goes(stack: Stack) -> None:
+    stack.disconnect(0)
+
+
+def comes_back(stack: Stack) -> None:
+    stack.disconnect(0)
+    stack.encrypt(stack.connect("b"), b"secret b")
+
+
+TASKS: dict[str, Any] = {
+    "window": lambda guard: (guard.window_open, guard.window_ms(), guard.lapsed()),
+    "next": lambda guard: guard.next_ms(),
+    "unwanted": lambda guard: guard.unwanted(),
+    "alone": lambda guard: guard.alone(),
+    "open": lambda guard: guard.open_window(),
+    "close": lambda guard: guard.close_window(),
+    "find": lambda guard: guard.bonds.find(key("c")).key,
+    "forget": None,
+    "save": lambda guard: guard.bonds.save(),
+}
+
+
+@pytest.mark.parametrize("what", TASKS)
+@pytest.mark.parametrize("interrupt", [pairs_in_the_window, pairs_and_goes, comes, goes, comes_back])
+def test_interrupts_may_come_at_any_step_of_a_task(env: Environment, what: str, interrupt: Any) -> None:
+    tasks: list[Any] = []
+
+    def prepare() -> Stack:
+        guard, stack = new_guard("abc")
+        stack.encrypt(stack.connect("b"), b"secret b")
+        stack.connect("x")
+        guard.open_window()
+        host = guard.bonds.find(key("a"))
+        tasks.append(TASKS[what] or (lambda guard: guard.forget(host)))
+        return stack
+
+    def check(stack: Stack) -> None:
+        guard = stack.guard
+        kept = [host.key for host in guard.bonds.hosts]
+        assert len(kept) == len(set(kept)) <= 3
+        assert (key("a") in kept) is (what != "forget" and "new" not in str(kept))
+        if interrupt in (pairs_in_the_window, pairs_and_goes) and what not in ("close", "open"):
+            assert key("new") in kept
+        if not guard.bonds.dirty:
+            assert [host.key for host in type(guard.bonds)().hosts] == kept, "what is new will be saved"
+        for conn in stack.conns:
+            assert guard.trusted(conn) is (stack.conns[conn] in ("b", "new")) or key("new") not in kept
+
+    at_every_step(prepare, lambda stack: tasks[-1](stack.guard), interrupt, check)
 
 
 class Strangers(RuleBasedStateMachine):
