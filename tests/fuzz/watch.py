@@ -130,7 +130,6 @@ class Watch:
             "control": (len(link.pump._control), 8),
             "log": (len(glasses.log.lines), 64),
             "peers": (len(guard.peers), 4),
-            "sent away": (len(guard._sent_away), 4),
             "hidden": (len(guard._hidden), 6),
             "staged": (len(guard._staged), 2),
             "bonds": (len(guard.bonds.hosts), 3),
