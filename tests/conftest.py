@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,11 @@ from world import plain_kernels
 
 from lunette import paths
 from lunette.virtual.cpython import Environment, micropython_modules
+
+# Each World imports the firmware anew: where Python is told to keep no compiled files, it would compile as
+# often. They go where pytest keeps its own.
+sys.dont_write_bytecode = False
+sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "compiled")
 
 # A slow machine is no failure, and the same commit gives the same result.
 settings.register_profile("lunette", deadline=None, derandomize=True, print_blob=True)
@@ -30,3 +37,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, as the glasses' file system is: empty."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: some tests compute, those in real time mostly wait."""
+    return (os.cpu_count() or 1) + 1
