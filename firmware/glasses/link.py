@@ -1,4 +1,4 @@
-"""The link: GATT services, advertising, connections, and when to pump. One host is served at a time.
+"""The link: connections, the one host that is served, and when to pump.
 
 The Bluetooth interrupt only copies and sets a flag. An exception there would disable Bluetooth
 until a reset, so the whole handler is guarded. It may come wherever a task branches: what it changes, a
@@ -9,9 +9,7 @@ import asyncio
 import sys
 from collections import deque
 
-import bluetooth
-
-from glasses import advert, protocol
+from glasses.peripheral import Peripheral
 from glasses.pump import Pump
 from glasses.session import Session
 
@@ -25,21 +23,11 @@ _ENCRYPTION = 28
 _GET_SECRET = 29
 _SET_SECRET = 30
 
-_FLAG_WRITE_NO_RESPONSE = 0x0004
-_FLAG_WRITE = 0x0008
-_FLAG_NOTIFY = 0x0010
-_FLAG_READ_ENCRYPTED = 0x0200
-_FLAG_WRITE_ENCRYPTED = 0x1000
 _ALLOWED = 0
 _NOT_AUTHORIZED = 0x08
 _THE_STACK = 0xFFFF
-_NO_INPUT_OUTPUT = 3
-_PRIVATE_ADDRESS = 2
 
-_CONTROL_BYTES = 512
 _INBOX = 32
-_WRITTEN_BYTES = 64  # of what is written to other services
-_MAX_SERVICES = 8  # of the stack, ours included
 _DEFAULT_MTU = 23
 _DEFAULT_INTERVAL_MS = 15
 
@@ -51,12 +39,9 @@ class Link:
         self._bus = bus
         self._log = log
         self._journal = journal
-        self._settings = settings
         self.guard = guard
+        self.radio = Peripheral(settings, log, guard)
         guard.watch(self._touch)
-        self._ble = None
-        self._stream = 0
-        self._control = 0
         self._host = None  # the guard.Peer that is served; the interrupt's to change
         self._session = 0  # which host the rest of the runtime knows of, 0 = none,
         # and its connection: the task sets it, and whatever ends that session makes it -1 at once. So what is
@@ -66,12 +51,7 @@ class Link:
         self._flag = asyncio.ThreadSafeFlag()
         self._changed = False
         self._retry = False
-        self._advertised = None  # what is on the air, as far as we know,
-        self._advertised_pairing = False  # and whether it says that hosts may pair
         self._wait_ms = _DEFAULT_INTERVAL_MS  # when there was no room: when to try again
-        self._extra = []  # further services: see `offer`
-        self._owners = {}  # value handle of what a host may write: its service, None is this one
-        self._public = []  # value handles that everybody may read
         self.pump = Pump(journal, self._notify)
         self.session = Session(journal, self.pump, log, hello, handle)
         journal.on_gone = self.pump.gone
@@ -80,7 +60,6 @@ class Link:
         self.inbox_full = 0
         self.irq_errors = 0
         self.failed = 0  # other services that raised while they sent
-        self.advertising_failed = 0
 
     @property
     def connected(self):
@@ -108,108 +87,25 @@ class Link:
 
     def offer(self, service):
         """Offer another service (`glasses.services.Service`) as well. Only before `start`."""
-        if len(self._extra) >= _MAX_SERVICES - 1:
-            raise ValueError("no more than %d services" % _MAX_SERVICES)
-        self._extra.append(service)
+        self.radio.offer(service)
 
     # --- Bluetooth --------------------------------------------------------------------------
 
     def start(self):
-        """Switch the radio on, offer the service and advertise."""
-        ble = self._ble = bluetooth.BLE()
-        ble.irq(self._irq)  # first: active() asks it for secrets
-        ble.active(True)
-        ble.config(mtu=self._settings.mtu, gap_name=self._settings.name)
-        if self.guard.paired:
-            ble.config(bond=True, mitm=False, le_secure=True, io=_NO_INPUT_OUTPUT)
-        if self._settings.private_address:
-            ble.config(addr_mode=_PRIVATE_ADDRESS)
-        self._register()
-        self.advertise()
-
-    def _protect(self, flags, public):
-        """A characteristic's flags, with encryption where only the host may have it."""
-        if public or not self.guard.paired:
-            return flags
-        if flags & (_FLAG_WRITE | _FLAG_WRITE_NO_RESPONSE):
-            flags |= _FLAG_WRITE_ENCRYPTED
-        if flags & 0x0002:
-            flags |= _FLAG_READ_ENCRYPTED
-        return flags
-
-    def _register(self):
-        ble = self._ble
-        definitions = []
-        for extra in self._extra:
-            uuid, characteristics = extra.definition()
-            described = [(c[0], self._protect(c[1], extra.PUBLIC)) for c in characteristics]
-            definitions.append((uuid, tuple(described)))
-        definitions.append(
-            (
-                bluetooth.UUID(protocol.SERVICE),
-                (
-                    (bluetooth.UUID(protocol.STREAM), _FLAG_NOTIFY),
-                    (
-                        bluetooth.UUID(protocol.CONTROL),
-                        self._protect(_FLAG_WRITE | _FLAG_WRITE_NO_RESPONSE, False),
-                    ),
-                ),
-            )
-        )
-        # All in one call: each call replaces what was registered before.
-        handles = ble.gatts_register_services(tuple(definitions))
-        self._stream, self._control = handles[-1]
-        self._owners = {self._control: None}
-        self._public = []
-        # An attribute holds 20 bytes unless told otherwise, and cuts longer writes silently.
-        ble.gatts_set_buffer(self._control, _CONTROL_BYTES)
-        for i in range(len(self._extra)):
-            extra = self._extra[i]
-            if extra.PUBLIC:
-                self._public += list(handles[i])
-            characteristics = definitions[i][1]
-            for j in range(len(characteristics)):
-                if characteristics[j][1] & (_FLAG_WRITE | _FLAG_WRITE_NO_RESPONSE):
-                    ble.gatts_set_buffer(handles[i][j], _WRITTEN_BYTES)
-                    self._owners[handles[i][j]] = extra
-            extra.bind(ble, handles[i], self.guard)
+        """Switch the radio on, offer the services and advertise."""
+        self.radio.start(self._irq)
 
     def stop(self):
-        if self._ble is not None:
-            self._ble.active(False)
+        self.radio.stop()
         self._host = None
         self._conn = -1
         self._changed = True
         self.guard.peers.clear()
         self.pump.stop()
 
-    def advertise(self):
-        """Advertise as things are; harmless when that is already on the air."""
-        other = ""
-        for extra in self._extra:
-            other = extra.ADVERTISED or other
-        pairing = self._advertised_pairing = self.guard.window_open
-        adv, response = advert.compose(self._settings.name, protocol.SERVICE, other, pairing)
-        self._advertised = adv  # first: a connection that comes right away ends it
-        try:
-            self._ble.gap_advertise(self._settings.adv_ms * 1000, adv_data=adv, resp_data=response)
-        except OSError as error:  # as many connections as the stack has
-            self.advertising_failed += 1
-            self._advertised = None
-            self._log.debug("link", "not advertising: %s" % error)
-
-    def _renew_advert(self):
-        """Hosts look for us when nobody is served; while the window is open another one may pair."""
-        if not self.connected or self.guard.window_open:
-            if self._advertised is None or self._advertised_pairing != self.guard.window_open:
-                self.advertise()
-        elif self._advertised is not None:
-            self._ble.gap_advertise(None)
-            self._advertised = None
-
     def _notify(self, buffer):
         # One expression, which no interrupt can come into.
-        self._ble.gatts_notify(self._conn, self._stream, buffer)
+        self.radio.ble.gatts_notify(self._conn, self.radio.stream, buffer)
 
     def _irq(self, event, data):
         try:
@@ -222,15 +118,15 @@ class Link:
         guard = self.guard
         if event == _WRITE:
             host = self._host
-            if self.connected and data[0] == host.conn and data[1] in self._owners:
-                value = self._ble.gatts_read(data[1])
+            if self.connected and data[0] == host.conn and data[1] in self.radio.owners:
+                value = self.radio.ble.gatts_read(data[1])
                 if len(self._inbox) >= _INBOX:
                     self.inbox_full += 1
                 else:
                     self._inbox.append((host.session, data[1], value))
         elif event == _READ:
             # The stack itself reads what it sends to subscribers; see `Service.update`.
-            if data[0] == _THE_STACK or guard.trusted(data[0]) or data[1] in self._public:
+            if data[0] == _THE_STACK or guard.trusted(data[0]) or data[1] in self.radio.public:
                 return _ALLOWED
             return _NOT_AUTHORIZED
         elif event == _GET_SECRET:
@@ -239,7 +135,7 @@ class Link:
             value = None if data[2] is None else bytes(data[2])
             return guard.take_secret(data[0], bytes(data[1]), value)
         elif event == _CONNECT:
-            self._advertised = None  # a connection ends advertising
+            self.radio.interrupted()
             peer = guard.connected(data[0], data[1], data[2])
             if peer.trusted:
                 self._begin(peer)
@@ -249,7 +145,7 @@ class Link:
             if guard.encrypted(data[0], data[1], data[3], data[4]):
                 self._begin(guard.peers[data[0]])
         elif event == _DISCONNECT:
-            self._advertised = None  # and so does one that failed
+            self.radio.interrupted()
             host = self._host
             guard.disconnected(data[0])
             if host is not None and data[0] == host.conn:
@@ -304,7 +200,7 @@ class Link:
         done = self.pump.pump()
         self._wait_ms = self.interval_ms if done else self.pump.wait_ms
         if not self._changed:  # else `_on_change` comes first: it tells them who is there
-            for extra in self._extra:
+            for extra in self.radio.services:
                 try:
                     if not extra.send():
                         done = False
@@ -330,7 +226,7 @@ class Link:
             while self._inbox:
                 session, handle, data = self._inbox.popleft()
                 if session == self._session:  # not from a host that has left meanwhile
-                    owner = self._owners.get(handle)
+                    owner = self.radio.owners.get(handle)
                     if owner is None:
                         self.session.serve(data, self.mtu)
                     else:
@@ -345,7 +241,7 @@ class Link:
         if self._session and self._session != (0 if host is None else host.session):
             self._session = 0
             self._conn = -1
-            for extra in self._extra:
+            for extra in self.radio.services:
                 extra.disconnected()
             self._log.info(
                 "link", "disconnected, %d frames wait" % (self._journal.slots - self._journal.free)
@@ -358,17 +254,17 @@ class Link:
             self._conn = host.conn
             if self._host is not host or not host.trusted:  # it has left meanwhile
                 self._conn = -1
-            for extra in self._extra:
+            for extra in self.radio.services:
                 extra.connected(host.conn)
             self._bus.emit("connected", 0)
         self.send_away()
-        self._renew_advert()
+        self.radio.renew(self.connected)
 
     def send_away(self):
         """End the connections of those who have no business here."""
         for conn in self.guard.unwanted():
             try:
-                self._ble.gap_disconnect(conn)
+                self.radio.ble.gap_disconnect(conn)
             except OSError:
                 pass  # it is on its way
 
@@ -386,7 +282,7 @@ class Link:
             "link.inbox_full": self.inbox_full,
             "link.irq_errors": self.irq_errors,
             "link.failed": self.failed,
-            "link.advertising_failed": self.advertising_failed,
+            "link.advertising_failed": self.radio.failed,
         }
         counts.update(self.guard.counters())
         counts.update(self.pump.counters())

@@ -28,7 +28,7 @@ def _watch_reads(watch: Watch) -> None:
         refused = await inner(connection, handle)
         link = watch.world.glasses.link
         peer = link.guard.peers.get(connection)
-        if peer is not None and not peer.trusted and not refused and handle not in link._public:
+        if peer is not None and not peer.trusted and not refused and handle not in link.radio.public:
             watch.problems.append(f"a stranger may read {handle}")
         return refused
 

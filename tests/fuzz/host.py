@@ -19,8 +19,8 @@ from .watch import Watch, quiet
 def handles(world: World) -> dict[str, int]:
     """Value handles by name: the writable ones, and STREAM."""
     link = world.glasses.link
-    found = {"control": link._control, "stream": link._stream}
-    for handle, owner in link._owners.items():
+    found = {"control": link.radio.control, "stream": link.radio.stream}
+    for handle, owner in link.radio.owners.items():
         if owner is not None:
             found[type(owner).__name__] = handle
     return found

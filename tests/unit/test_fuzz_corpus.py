@@ -47,7 +47,9 @@ def test_the_fuzzer_finds_a_planted_fault(monkeypatch: pytest.MonkeyPatch) -> No
 
     async def play(world: World, target: str, seed: int, writes: int) -> Any:
         (clock,) = [
-            service for service in world.glasses.link._extra if type(service).__name__ == "CurrentTime"
+            service
+            for service in world.glasses.link.radio.services
+            if type(service).__name__ == "CurrentTime"
         ]
         written = clock.written
 

@@ -209,7 +209,7 @@ def test_an_inbox_that_is_full_is_counted(folder: Path) -> None:
 def test_an_error_in_the_interrupt_does_not_disable_bluetooth(folder: Path) -> None:
     async def test(world: World) -> None:
         assert world.listener is not None and world.listener.client is not None
-        ble = world.glasses.link._ble
+        ble = world.glasses.link.radio.ble
         read = ble.gatts_read
 
         def fail(handle: int) -> bytes:
@@ -279,7 +279,7 @@ def test_a_second_central_disturbs_nobody(folder: Path) -> None:
         other = await world.air.device("other", "C0:FF:EE:00:00:99")
         with pytest.raises(Exception):  # noqa: B017 - connected glasses do not advertise
             await other.connect(Address(ADDRESS), timeout=1)
-        world.glasses.link.advertise()  # even if they did
+        world.glasses.link.radio.advertise()  # even if they did
         world.say(speech(3))
         world.press()
         connection = await other.connect(Address(ADDRESS), timeout=3)

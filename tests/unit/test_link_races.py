@@ -76,9 +76,9 @@ class Rig:
         self.link = Link(
             self.journal, Bus(), Log("error"), settings, self.guard, lambda: {"secret": 1}, lambda request: 1
         )
-        self.ble = self.link._ble = Ble()  # type: ignore[assignment]
-        self.control = self.link._control = 9
-        self.link._owners = {9: None}
+        self.ble = self.link.radio.ble = Ble()  # type: ignore[assignment]
+        self.control = self.link.radio.control = 9
+        self.link.radio.owners = {9: None}
 
     def irq(self, event: int, *data: Any) -> Any:
         answer = self.link._irq(event, data)
@@ -258,4 +258,4 @@ def test_the_link_knows_whether_it_is_on_the_air(env: Environment) -> None:
         rig.task()
         assert rig.ble.on_air
 
-    at_every_step(Rig, lambda rig: rig.link.advertise(), lambda rig: rig.connect(STRANGER), check)
+    at_every_step(Rig, lambda rig: rig.link.radio.advertise(), lambda rig: rig.connect(STRANGER), check)

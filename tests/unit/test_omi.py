@@ -198,7 +198,7 @@ def test_who_connects_in_the_middle_hears_only_what_comes(folder: Path) -> None:
         world.say(speech(9))
         world.press()
         await asyncio.sleep(3)
-        ble = world.glasses.link._ble
+        ble = world.glasses.link.radio.ble
         notify, sent = ble.gatts_notify, []
 
         def note(conn: int, handle: int, data: Any) -> None:
@@ -253,7 +253,7 @@ def test_a_phone_that_comes_back_goes_on_live(folder: Path) -> None:
 def test_a_slow_link_skips_and_counts_but_never_lags(folder: Path) -> None:
     async def test(world: World) -> None:
         phone = await Phone.connect(world)
-        audio = next(s for s in world.glasses.link._extra if s.ADVERTISED)
+        audio = next(s for s in world.glasses.link.radio.services if s.ADVERTISED)
         world.say(speech(20))
         await world.talk(15)
         await asyncio.sleep(5)
@@ -275,7 +275,7 @@ def test_lunette_hosts_are_served_as_ever(folder: Path) -> None:
         (recording,) = await world.complete(1)
         assert (recording.lost, recording.crc_ok) == (0, True)
         assert np.array_equal(recording.pcm(), reference(world.heard()[: recording.next_index * FRAME]))
-        audio = next(s for s in world.glasses.link._extra if s.ADVERTISED)
+        audio = next(s for s in world.glasses.link.radio.services if s.ADVERTISED)
         assert audio.sent == 0, "a host that has the recordings is not sent them twice"
         assert audio.handles[0] not in world.radio.counters.by_handle
 
@@ -303,8 +303,8 @@ def test_what_the_finger_does(folder: Path) -> None:
 def test_events_wait_for_room_in_order_and_not_for_ever(folder: Path) -> None:
     async def test(world: World) -> None:
         phone = await Phone.connect(world)
-        button = next(s for s in world.glasses.link._extra if hasattr(s, "dropped"))
-        ble = world.glasses.link._ble
+        button = next(s for s in world.glasses.link.radio.services if hasattr(s, "dropped"))
+        ble = world.glasses.link.radio.ble
         notify = ble.gatts_notify
 
         def full(*args: Any) -> None:
@@ -327,8 +327,8 @@ def test_events_wait_for_room_in_order_and_not_for_ever(folder: Path) -> None:
 def test_events_are_not_kept_for_the_next_host(folder: Path) -> None:
     async def test(world: World) -> None:
         first = await Phone.connect(world)
-        button = next(s for s in world.glasses.link._extra if hasattr(s, "dropped"))
-        ble = world.glasses.link._ble
+        button = next(s for s in world.glasses.link.radio.services if hasattr(s, "dropped"))
+        ble = world.glasses.link.radio.ble
         notify = ble.gatts_notify
 
         def full(*args: Any) -> None:
@@ -366,7 +366,7 @@ def test_the_time(folder: Path) -> None:
 
 def test_a_fault_of_ours_does_not_stop_the_microphone(folder: Path) -> None:
     async def test(world: World) -> None:
-        audio = next(s for s in world.glasses.link._extra if s.ADVERTISED)
+        audio = next(s for s in world.glasses.link.radio.services if s.ADVERTISED)
 
         def fail() -> bool:
             raise KeyError("bug")

@@ -164,7 +164,7 @@ def test_a_refused_write_is_counted_and_hidden_from_readers(folder: Path) -> Non
 def test_values_are_not_refreshed_for_nobody(folder: Path) -> None:
     async def test(world: World) -> None:
         await asyncio.sleep(0.1)
-        service = next(s for s in world.glasses.link._extra if s.EVERY_S == 1)
+        service = next(s for s in world.glasses.link.radio.services if s.EVERY_S == 1)
         refreshed: list[float] = []
         refresh = service.refresh
 
@@ -194,7 +194,7 @@ def test_there_is_room_for_eight_services(folder: Path) -> None:
         from glasses.services import Service
 
         link = world.glasses.link
-        while len(link._extra) < 7:
+        while len(link.radio.services) < 7:
             link.offer(Service())
         with pytest.raises(ValueError, match="8"):
             link.offer(Service())
