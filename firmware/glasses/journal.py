@@ -21,6 +21,7 @@ from glasses.recording import FROM_FILE, NONE, Recording
 from glasses.slots import SLOT, Slots
 
 MAX_RECORDINGS = 256  # recordings without a frame take no slot, but they take memory
+_SMALLEST = 8192  # bytes
 MAX_HOSTS = 4  # whose places are kept; one that was not here for longest is forgotten first
 
 
@@ -29,20 +30,19 @@ class JournalError(Exception):
 
 
 def largest(size, boot, reserve):
-    """A Journal of `size` bytes, or of the half, and so on, so that the heap has `reserve` bytes left.
-    Raises MemoryError when not even 4 KB fit."""
+    """A Journal of `size` bytes, or of the half, and so on, so that the heap has `reserve` bytes left. About
+    a second of speech has to fit, whatever that leaves. Raises MemoryError when it does not."""
     while True:
         gc.collect()
-        if size < 4096:
-            raise MemoryError("no memory for a journal")
         try:
             journal = Journal(size, boot)
-            if gc.mem_free() >= reserve:
+            if size <= _SMALLEST or gc.mem_free() >= reserve:
                 return journal
             del journal
         except MemoryError:
-            pass
-        size //= 2
+            if size <= _SMALLEST:
+                raise
+        size = max(size // 2, _SMALLEST)
 
 
 class Journal(Slots):

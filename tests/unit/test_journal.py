@@ -485,8 +485,11 @@ def test_a_journal_is_halved_until_the_rest_has_its_reserve(
     monkeypatch.setattr(journal.gc, "mem_free", lambda: heap - living[-1])
     journal.largest(wanted, 1, reserve)
     assert living[-1] == expected
+    journal.largest(wanted, 1, heap)
+    assert living[-1] == 8192, "a second of speech, when there is no reserve to be had"
+    heap = 8000
     with pytest.raises(MemoryError):
-        journal.largest(wanted, 1, heap)
+        journal.largest(wanted, 1, reserve)
 
 
 def test_the_largest_journal(micropython: Any) -> None:
