@@ -334,34 +334,29 @@ async def test_a_host_that_forgot_pairs_again_and_its_old_bond_goes_first(here: 
     await client.disconnect()
 
 
-@scene
-async def test_a_program_that_refuses_to_forget_hangs_the_stack(here: Scene) -> None:
+async def _stuck(here: Scene, answer: bool) -> None:
+    """A known host pairs anew, and `answer` is all that the program has to say to that."""
     program = await here.program()
     await (await here.client(pair=True)).disconnect()
     bleak_radio.host_identity().keystore = MemoryKeyStore()
     await here.settle()
     program.advertise()
-    program.override = lambda event, data: False if event == SET else NotImplemented
+    program.override = lambda event, data: answer if event == SET else NotImplemented
     client = await here.client()
     with pytest.raises(BleakError):
         await client.pair()
     assert here.radio.security.stuck == 1
     await client.disconnect()
+
+
+@scene
+async def test_a_program_that_refuses_to_forget_hangs_the_stack(here: Scene) -> None:
+    await _stuck(here, False)
 
 
 @scene
 async def test_a_program_that_always_says_deleted_hangs_the_stack(here: Scene) -> None:
-    program = await here.program()
-    await (await here.client(pair=True)).disconnect()
-    bleak_radio.host_identity().keystore = MemoryKeyStore()
-    await here.settle()
-    program.advertise()
-    program.override = lambda event, data: True if event == SET else NotImplemented
-    client = await here.client()
-    with pytest.raises(BleakError):
-        await client.pair()
-    assert here.radio.security.stuck == 1
-    await client.disconnect()
+    await _stuck(here, True)
 
 
 @scene
