@@ -6,6 +6,7 @@ from glasses import clock
 
 _LISTED = 40  # recordings that one answer has room for
 _LINES = 10
+_IDENTIFY_MS = 120
 _ANSWER_MS = 500  # for the answer to leave
 
 
@@ -200,7 +201,7 @@ class Commands:
         return None
 
     async def _blink(self):
-        await self._glasses.blink(6)
+        await self._glasses.parts.light.blink(6, _IDENTIFY_MS)
         self._blinking = False
 
     def _log(self, request):

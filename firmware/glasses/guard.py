@@ -7,11 +7,11 @@ when its link is encrypted with a key that
 * was in the store before it connected: the stack has asked for it by this peer's address, or
 * has just been made while the pairing window was open.
 
-The stack itself refuses nobody. It pairs with whoever asks, at any time; it has a known host's keys
-deleted when somebody under that host's address pairs anew; and it has the oldest host's deleted when
-the store is full. All of that a stranger can cause. So outside the window a peer that begins to pair is
-sent away, its keys are refused should it get that far, and "deleted" keys are only hidden from the
-look-ups that pairing makes: who really has them can go on using them.
+The stack itself refuses nobody. It pairs with whoever asks, at any time, and it has a known host's keys
+deleted when somebody under that host's address pairs anew. All of that a stranger can cause. So outside
+the window a peer that begins to pair is sent away, its keys are refused should it get that far, and
+"deleted" keys are only hidden from the look-ups that pairing makes: who really has them can go on using
+them.
 """
 
 import time
@@ -26,6 +26,9 @@ _GRACE_MS = 5000  # after the window, for a pairing that had begun
 # Of four connections that the stack has, one is the host's and one is free for it.
 MAX_STRANGERS = 2
 KEY_BYTES = 16
+# Of a connection, until the stack tells.
+DEFAULT_MTU = 23
+DEFAULT_INTERVAL_MS = 15
 
 
 class Peer:
@@ -39,8 +42,8 @@ class Peer:
         self.trusted = False
         self.leaves = False  # its connection is over, whatever its deadline
         self.session = 0  # the link's number of it, when it is served
-        self.mtu = 23
-        self.interval_ms = 15
+        self.mtu = DEFAULT_MTU
+        self.interval_ms = DEFAULT_INTERVAL_MS
 
 
 class Guard:

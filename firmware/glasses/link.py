@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections import deque
 
+from glasses.guard import DEFAULT_INTERVAL_MS, DEFAULT_MTU
 from glasses.peripheral import Peripheral
 from glasses.pump import Pump
 from glasses.session import Session
@@ -28,8 +29,6 @@ _NOT_AUTHORIZED = 0x08
 _THE_STACK = 0xFFFF
 
 _INBOX = 32
-_DEFAULT_MTU = 23
-_DEFAULT_INTERVAL_MS = 15
 
 
 class Link:
@@ -51,7 +50,7 @@ class Link:
         self._flag = asyncio.ThreadSafeFlag()
         self._changed = False
         self._retry = False
-        self._wait_ms = _DEFAULT_INTERVAL_MS  # when there was no room: when to try again
+        self._wait_ms = DEFAULT_INTERVAL_MS  # when there was no room: when to try again
         self.pump = Pump(journal, self._notify)
         self.session = Session(journal, self.pump, log, hello, handle)
         journal.on_gone = self.pump.gone
@@ -73,12 +72,12 @@ class Link:
     @property
     def mtu(self):
         host = self._host
-        return _DEFAULT_MTU if host is None else host.mtu
+        return DEFAULT_MTU if host is None else host.mtu
 
     @property
     def interval_ms(self):
         host = self._host
-        return _DEFAULT_INTERVAL_MS if host is None else host.interval_ms
+        return DEFAULT_INTERVAL_MS if host is None else host.interval_ms
 
     @property
     def refused(self):

@@ -178,13 +178,6 @@ class Glasses:
             "recordings": len(self.journal.recordings),
         }
 
-    async def blink(self, times):
-        for _ in range(times):
-            self.parts.light.on()
-            await asyncio.sleep_ms(120)
-            self.parts.light.off()
-            await asyncio.sleep_ms(120)
-
     # --- running ------------------------------------------------------------------------------
 
     async def _serve(self, name):

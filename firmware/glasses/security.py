@@ -144,7 +144,4 @@ class Security:
         light = self._light
         while self._blinks > 0 and light is not None:
             self._blinks -= 1
-            light.on()
-            await asyncio.sleep_ms(_BLINK_MS)
-            light.off()
-            await asyncio.sleep_ms(_BLINK_MS)
+            await light.blink(1, _BLINK_MS)

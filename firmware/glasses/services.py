@@ -29,7 +29,7 @@ class Service:
 
     `UUID` and `CHARACTERISTICS`, a tuple of (UUID, flags), are what is registered; `ADVERTISED`, the text of
     a 128-bit UUID, also goes into the advertisement; `EVERY_S` is how often `refresh` runs. `PUBLIC`: also
-    who is not paired may read it. Otherwise the link adds encryption to the flags, where it has any.
+    who is not paired may read it. Otherwise `Peripheral` adds encryption to the flags, where it has any.
     """
 
     UUID = 0  # type: int | str

@@ -50,6 +50,14 @@ def explain(error: Exception) -> LunetteError:
     return LunetteError(f"Bluetooth: {text}")
 
 
+def not_heard(timeout: float, name: str | None = None) -> LunetteError:
+    """Nobody advertised (of that name or address) in `timeout` seconds."""
+    which = f"no glasses {name!r}" if name else "no glasses"
+    return LunetteError(
+        f"{which} heard in {timeout:g} s: are they on, in range, and not connected to another host?"
+    )
+
+
 async def scan(timeout: float = 5.0, backends: Backends | None = None) -> list[Found]:
     """All Lunette glasses heard within `timeout` seconds, strongest first. Raises LunetteError."""
     backends = backends or Backends()
@@ -85,3 +93,11 @@ async def find(
         )
     except (BleakError, OSError) as error:
         raise explain(error) from error
+
+
+async def require(name: str | None, timeout: float, backends: Backends | None = None) -> BLEDevice:
+    """As `find`; LunetteError when nobody is heard."""
+    device = await find(name, timeout, backends)
+    if device is None:
+        raise not_heard(timeout, name)
+    return device

@@ -16,7 +16,7 @@ from bleak.backends.device import BLEDevice
 from lunette.connection import GlassesClient
 from lunette.disk import Lock
 from lunette.errors import Disconnected, HungUp, InUse, LunetteError, NotPaired
-from lunette.finding import Backends, find
+from lunette.finding import Backends, find, not_heard
 from lunette.protocol import wire
 from lunette.receiver import Receiver, Steps, Tell, Work
 from lunette.recording import Recording
@@ -212,10 +212,7 @@ class Listener:
                 return device
             waited += span
             if limit is not None and waited >= limit:
-                raise LunetteError(
-                    f"no glasses heard in {limit:g} s: "
-                    "are they on, in range, and not connected to another host?"
-                )
+                raise not_heard(limit)
 
     async def _stay(self, device: BLEDevice) -> None:
         """One connection, from connect to disconnect."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from lunette.connection import GlassesClient
-from lunette.errors import Disconnected, HungUp, LunetteError, NotPaired
-from lunette.finding import Backends, find
+from lunette.errors import Disconnected, HungUp, NotPaired
+from lunette.finding import Backends, require
 
 
 async def pair(name: str | None = None, timeout: float = 10.0, backends: Backends | None = None) -> str:
@@ -28,10 +28,7 @@ class _Stale(Exception):
 
 
 async def _attempt(name: str | None, timeout: float, backends: Backends | None, last: bool = False) -> str:
-    device = await find(name, timeout, backends)
-    if device is None:
-        raise LunetteError(f"no glasses heard in {timeout:g} s: are they on, and in range?")
-    client = GlassesClient(device, backends=backends)
+    client = GlassesClient(await require(name, timeout, backends), backends=backends)
     paired = False
     try:
         try:

@@ -1,5 +1,7 @@
 """A single-colour LED. As the capture light it is lit whenever something captures."""
 
+import asyncio
+
 from machine import Pin
 
 
@@ -27,6 +29,14 @@ class Led:
         """Dark, unless something captures: that cannot be hidden."""
         self._base = False
         self._show()
+
+    async def blink(self, times, ms):
+        """Lit `times` times for `ms`, and dark as long after each."""
+        for _ in range(times):
+            self.on()
+            await asyncio.sleep_ms(ms)
+            self.off()
+            await asyncio.sleep_ms(ms)
 
     def hold(self):
         """Lit until `unhold`, whatever else is asked. Counted."""

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from lunette.commands import common, options
-from lunette.errors import LunetteError
 
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to search.")]
 
@@ -22,15 +21,10 @@ class Switch(str, Enum):
 
 async def find(name: str | None, timeout: float, backends: Any) -> Any:
     """A client for the glasses that are heard (of that name or address); not connected yet."""
-    from lunette import client
+    from lunette.connection import GlassesClient
+    from lunette.finding import require
 
-    device = await client.find(name, timeout, backends)
-    if device is None:
-        which = f"no glasses {name!r}" if name else "no glasses"
-        raise LunetteError(
-            f"{which} heard in {timeout:g} s: are they on, in range, and not connected to another host?"
-        )
-    return client.GlassesClient(device, backends=backends)
+    return GlassesClient(await require(name, timeout, backends), backends=backends)
 
 
 async def ask(

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from lunette.commands import common, options
-from lunette.errors import LunetteError
 
 
 def scan(
@@ -18,12 +17,12 @@ def scan(
     as_json: options.Json = False,
 ) -> None:
     """List the glasses that can be heard, strongest first."""
-    from lunette import client
+    from lunette import client, finding
 
     backends = common.backends(options.virtual(context, virtual))
     found = common.run(client.scan(timeout, backends))
     if not found:
-        raise LunetteError(f"no glasses heard in {timeout:g} s: are they on, in range, and not connected?")
+        raise finding.not_heard(timeout)
     width = max(len(glasses.name) for glasses in found)
     for glasses in found:
         if as_json:

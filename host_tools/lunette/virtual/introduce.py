@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import secrets
 import tempfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from lunette import paths
+from lunette import firmware
 from lunette.virtual.bleak_radio import Identity
 from lunette.virtual.bonding import make_bond
 
 BONDS = "bonds.json"
 
 
-def firmware_bonds() -> ModuleType:
-    """The firmware's own file for bonds, loaded for the host: there is one writer of that format."""
-    spec = importlib.util.spec_from_file_location("lunette._bonds", paths.FIRMWARE / "glasses" / "bonds.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 async def introduce(host: Identity, address: str) -> bytes:
     """Have `host` keep a bond with glasses of that address; returns their /bonds.json."""
-    format_ = firmware_bonds()
+    format_ = firmware.load("bonds")  # there is one writer of it
     keys: dict[int, Any] = {}
     peer = b""
     for kind, key, value in await make_bond(host, address, secrets.token_bytes(16)):
