@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import contextlib
-import importlib
 import os
 import runpy
 import sys
@@ -24,13 +22,15 @@ from lunette.store import Recording
 from lunette.virtual.air import Air, LinkModel
 from lunette.virtual.bleak_backend import VirtualClient, VirtualScanner
 from lunette.virtual.bleak_radio import host_identity, use_air
-from lunette.virtual.chip.chip import Chip
-from lunette.virtual.chip.radio import Radio
 from lunette.virtual.cpython import Environment, micropython_modules, run
+from lunette.virtual.in_process import ADDRESS, InProcessGlasses
 from lunette.virtual.introduce import BONDS, introduce
+from lunette.virtual.kernels import POINTERS as _POINTERS
+from lunette.virtual.kernels import plain_kernels
 from lunette.virtual.static_device import static_address
 
-ADDRESS = "C0:FF:EE:00:00:01"
+__all__ = ["ADDRESS", "_POINTERS", "World", "inside", "plain_kernels", "run_world", "virtual_board"]
+
 TALK, LIGHT = 1, 2  # pins of boards/virtual
 
 
@@ -42,7 +42,8 @@ def virtual_board(**changes: Any) -> SimpleNamespace:
 
 class World:
     """`glasses` (the firmware's runtime), `chip`, `radio`, `air`, `listener`, and what a hand does.
-    `paired`: the host was paired with them before. The working directory is their file system.
+    `power` is their life: starts, sleep, resets. `paired`: the host was paired with them before. `life`:
+    options of `InProcessGlasses`. The working directory is their file system.
 
     Times are seconds of the running `VirtualLoop`. `events` is what the listener observed, with times.
     """
@@ -54,52 +55,48 @@ class World:
         board: Any = None,
         model: LinkModel | None = None,
         paired: bool = True,
+        **life: Any,
     ):
         self.paired = paired
         self.env = env
         self.folder = folder
         self.board = board or virtual_board()
         self.air = Air(model)
-        self.chip = Chip(self.board.CHIP)
-        self.radio = Radio(self.chip.bus)
-        self.glasses: Any = None
+        self.power = InProcessGlasses(env, self.air, self.board, address=ADDRESS, **life)
+        self.chip = self.power.chip
+        self.radio = self.power.radio
         self.listener: Listener | None = None
         self.events: list[tuple[float, str, Any]] = []
         self.light: list[tuple[float, int]] = []
         self._tasks: list[asyncio.Task[Any]] = []
+        self._last: Any = None
 
     async def start(self, listen: bool = True) -> None:
         """Power on; returns with the host connected if it is to listen."""
         self.chip.pins.watch(lambda pin, level, t: self.light.append((t, level)) if pin == LIGHT else None)
         self.chip.analog.volts[8] = 1.95
-        self.chip.attach_cpython(importlib.import_module("_port"))
+        self.usb(True)
         use_air(self.air)
         await host_identity().keystore.delete(str(static_address(ADDRESS)))
         if self.paired:
             Path(BONDS).write_bytes(await introduce(host_identity(), ADDRESS))
-        await self._power_on()
+        await self.power.power_on()
         if listen:
             self.listen()
             await self.until(lambda: self.glasses.link.streaming, "the host connects")
 
-    async def _power_on(self) -> None:
-        self._antenna = await self.air.device("glasses", ADDRESS)
-        self.radio.plug(self._antenna)
-        self.glasses = importlib.import_module("glasses.runtime").Glasses(self.board)
-        self._running = asyncio.create_task(self.glasses.main())
-        self._tasks.append(self._running)
+    @property
+    def glasses(self) -> Any:
+        """The firmware's runtime in its present or last life; None if that has none, as a beacon's."""
+        package: Any = sys.modules.get("glasses")
+        if package is not None:
+            self._last = package._instance
+        return self._last
 
     async def restart(self) -> None:
         """Take the power away, at this instant, and give it back: files stay, memory does not."""
-        self._running.cancel()
-
-        for task in self.glasses._tasks.values():
-            task.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
-        await self.radio.unplug()
-        self.air.remove(self._antenna)
-        self.chip.reset("power_on")
-        await self._power_on()
+        self.power.power_cut()
+        await self.power.power_on()
 
     def listen(self, folder: str = "host") -> Listener:
         """Start the host program of `lunette listen`."""
@@ -141,11 +138,17 @@ class World:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(1)  # what the radio was told to do is done
-        await self.radio.close()
+        await self.power.close()
         await self.air.close()
         use_air(None)
 
     # --- the hand and the mouth
+
+    def usb(self, plugged: bool) -> None:
+        """Plug the cable in or out, if the board can tell. It is in until then, and keeps them awake."""
+        data = self.board.PARTS.get("usb")
+        if data is not None:
+            self.chip.pins.drive(data["pin"], data["active"] if plugged else 1 - data["active"])
 
     def press(self, bounce_ms: float = 0.0) -> None:
         self.chip.pins.press(TALK, bounce_ms=bounce_ms)
@@ -201,32 +204,6 @@ def inside(folder: str) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
-
-
-def plain_kernels() -> None:
-    """Have kernels that are imported from now on in this `micropython_modules` block run unchecked."""
-    sys.modules["micropython"].viper = _plain_viper  # type: ignore[attr-defined]
-    vars(builtins).update(_POINTERS)
-
-
-def _plain_viper(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """A kernel as plain Python: the checked stand-in is ten times slower, and tested by itself."""
-    annotated = enumerate(kernel.__annotations__.values())
-    pointers = [(i, pointer) for i, pointer in annotated if pointer in _POINTERS.values()]
-
-    def call(*args: Any) -> Any:
-        shown = list(args)
-        for i, pointer in pointers:
-            shown[i] = pointer(shown[i])
-        return kernel(*shown)
-
-    return call
-
-
-_POINTERS = {
-    name: (lambda buffer, code=code: memoryview(buffer).cast("B").cast(code))
-    for name, code in (("ptr8", "B"), ("ptr16", "H"), ("ptr32", "I"))
-}
 
 
 def run_world(

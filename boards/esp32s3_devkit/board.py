@@ -11,3 +11,27 @@ PARTS = {
     "light": {"driver": "led", "pin": 2, "active": 1},
     "mic": {"driver": "i2s_microphone", "port": 0, "sck": 4, "ws": 5, "sd": 6, "ibuf": 32768},
 }
+
+# No BATTERY: the board lives on USB. So this is mA at its 5 V, unless a unit is said; its regulator is linear
+# and passes the chip's mA on. Sources of what is not the board's own: boards/xiao_esp32s3_sense.
+CURRENTS = {
+    "cpu": {  # (idle, busy)
+        80: (22.0, 28.4),  # datasheet: ESP32-S3 v2.2 table 5-9
+        160: (27.6, 39.9),  # datasheet: same table
+        240: (32.9, 51.2),  # datasheet: same table; thread: lucidar.me measured 31.7 idle on a DevKitM
+    },
+    "boot": 61.0,  # thread: glenn20/upy-esp32-experiments
+    "boot_ms": 395,  # thread: same
+    "load_file_ms": 4.0,  # estimate
+    "load_kb_ms": 3.0,  # estimate
+    "radio": 52.0,  # thread: arduino-esp32 5909, no modem sleep
+    "advertise": 181.0,  # estimate: mA ms, from air time
+    "connection": 29.0,  # estimate: mA ms, from air time
+    "byte": 0.864,  # estimate: mA ms, from air time
+    "deep_sleep": 0.008,  # datasheet: ESP32-S3 v2.2 table 5-10
+    # Power LED, USB bridge, RGB LED and regulator. thread: kohacraft.com, 8.15 of a sleeping ESP32-DevKitC
+    # without its regulator; estimate: 1 of the RGB LED, 0.1 of the SGM2212; datasheet: 0.8 of the INMP441.
+    "board": 10.0,  # estimate: the sum
+    "mic": 1.4,  # datasheet: INMP441 table 1, less the standby
+    "light": 1.4,  # estimate: red LED at 1 kOhm
+}

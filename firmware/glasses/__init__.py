@@ -11,6 +11,7 @@
 The board is what /board.py describes. At the prompt, `glasses.status()` says what goes on.
 """
 
+_hooks = []  # type: list[tuple]  # (name, hook) until there is a runtime
 _instance = None
 
 
@@ -18,19 +19,33 @@ def instance():
     """The one Glasses object of this program, made from /board.py when first asked for."""
     global _instance
     if _instance is None:
+        from glasses import wake
+
+        start = wake.start()
+        if start.board is None:
+            raise RuntimeError("no board.py on the glasses: deploy one of boards/*/board.py")
+        start.look_back()
         from glasses.runtime import Glasses
 
-        try:
-            import board
-        except ImportError:
-            raise RuntimeError("no board.py on the glasses: deploy one of boards/*/board.py") from None
-        _instance = Glasses(board)
+        _instance = Glasses(start.board, start)
+        if not start.crashes.safe:
+            for name, hook in _hooks:
+                _instance.bus.on(name, hook)
     return _instance
 
 
 def on(name):
-    """Decorator for a hook: ``@glasses.on("double")``. Names: docs/architecture.md."""
-    return instance().on(name)
+    """Decorator for a hook: ``@glasses.on("double")``. Names: docs/architecture.md. In safe mode, after three
+    crashes in a row, hooks are not called."""
+
+    def subscribe(hook):
+        if _instance is None:
+            _hooks.append((name, hook))
+        else:
+            _instance.bus.on(name, hook)
+        return hook
+
+    return subscribe
 
 
 def note(text):
@@ -43,11 +58,74 @@ def pair():
     instance().security.pair()
 
 
-def run():
-    """Run the glasses; Ctrl-C gives the prompt and they go on in the background."""
-    instance().run()
+def hold(state, owner="app"):
+    """Keep the glasses at least in that power state ("standby", "connected", "active"), until `release`."""
+    instance().power.hold(state, owner)
+
+
+def release(owner="app"):
+    """Undo one `hold`."""
+    instance().power.release(owner)
+
+
+def rest():
+    """Sleep as soon as nobody needs the glasses, as if they were last used long ago."""
+    instance().standby.rest()
+
+
+def off():
+    """Save what waits and switch the glasses off; a button wakes them."""
+    instance().standby.switch_off("the app")
 
 
 def status():
     """What the glasses are doing, as a dict."""
     return instance().status()
+
+
+def _prelude():
+    """After a wake-up by the timer: the beacon, as a generator of ms to wait. It comes back when there is a
+    reason to be awake."""
+    from glasses import wake
+
+    start = wake.start()
+    if start.cause != wake.TIMER or start.board is None:
+        return
+    from glasses.beacon import Beacon
+
+    beacon = Beacon(start)
+    reason = yield from beacon.steps()
+    if not reason:
+        beacon.go_back()
+    elif reason in start.board.PARTS and reason != "usb":
+        start.cause = wake.BUTTON
+        start.press(0)
+
+
+def run():
+    """Run the glasses; Ctrl-C gives the prompt and they go on in the background."""
+    import time
+
+    from glasses import wake
+
+    wake.start().app_has_come()
+    try:
+        for ms in _prelude():
+            time.sleep_ms(ms)
+    except KeyboardInterrupt:
+        wake.stay()
+        print("Awake. glasses.run() runs the glasses, Ctrl-D restarts.")
+        return
+    instance().run()
+
+
+async def main():
+    """The same as a coroutine, for a program with an asyncio loop of its own."""
+    import asyncio
+
+    from glasses import wake
+
+    wake.start().app_has_come()
+    for ms in _prelude():
+        await asyncio.sleep_ms(ms)
+    await instance().main()

@@ -7,6 +7,10 @@ RESPONSE_BYTES = 31
 # may pair.
 _GENERAL = 0x06
 _LIMITED = 0x05
+# Manufacturer data (0xFF) of one byte. Lunette has no company number, so it is that for tests, 0xFFFF.
+COMPANY = 0xFFFF
+RESTING = 0x01
+_STATE = b"\x04\xff\xff\xff"
 
 
 def _uuid_field(text):
@@ -24,12 +28,14 @@ def name_field(name, room):
     return bytes((end + 1, 0x08)) + name[:end]
 
 
-def compose(name, service, other=None, pairing=False):
+def compose(name, service, other=None, pairing=False, resting=False):
     """(advertisement, scan response). `service` is the UUID of Lunette; with `other` that one is in the
-    advertisement, since other products' apps look nowhere else, and Lunette's in the response."""
+    advertisement, since other products' apps look nowhere else, and Lunette's in the response.
+    `resting`: there is nothing for a host, which need not connect unless it wants something itself."""
     first = _uuid_field(service)
     second = b""
     if other:
         first, second = _uuid_field(other), first
     flags = b"\x02\x01" + bytes((_LIMITED if pairing else _GENERAL,))
-    return flags + first, second + name_field(name.encode(), RESPONSE_BYTES - len(second))
+    state = _STATE + bytes((RESTING if resting else 0,))
+    return flags + first + state, second + name_field(name.encode(), RESPONSE_BYTES - len(second))

@@ -1,4 +1,7 @@
-"""Turns board data (``boards/<name>/board.py``, on the glasses ``/board.py``) into parts."""
+"""Turns board data (``boards/<name>/board.py``, on the glasses ``/board.py``) into parts.
+
+It runs first of all after a wake-up by the button, so drivers are imported only when they are needed.
+"""
 
 
 class BoardError(ValueError):
@@ -14,32 +17,78 @@ def _microphone(data, light):
 def _battery(data):
     from glasses.parts.battery import Battery
 
-    return Battery(data["pin"], data["ratio"], data["empty_v"], data["full_v"])
+    return Battery(data["pin"], data["ratio"], data.get("offset_mv", 0))
+
+
+def _usb(data):
+    from glasses.parts.usb_sense import UsbSense
+
+    return UsbSense(data["pin"], data.get("active", 1))
+
+
+def _charger(data):
+    from glasses.parts.charger import Charger
+
+    return Charger(data["pin"], data.get("active", 0))
+
+
+class Edges:
+    """Where buttons tell that edges wait, from before there is somebody to listen."""
+
+    def __init__(self):
+        self.listener = None
+
+    def set(self):
+        if self.listener is not None:
+            self.listener.set()
 
 
 class Parts:
     """The parts of a board. A part that the board lacks is None, or an empty dict for buttons.
 
-    `problems` holds a line for each part that is declared but could not be started.
+    `problems` holds a line for each part that is declared but could not be started. `make_first` makes what
+    a press needs, `make_rest` everything.
     """
 
-    def __init__(self, board, wake):
+    def __init__(self, board):
         self.problems = []
-        declared = board.PARTS
+        self.edges = Edges()
+        self.light = None
+        self.microphone = None
+        self.battery = None
+        self.usb = None
+        self.charger = None
+        self.buttons = {}
+        self._declared = board.PARTS
+        self._first = False
+        self._rest = False
+
+    def make_first(self):
+        """The buttons, the light and the microphone."""
+        if self._first:
+            return
+        self._first = True
+        declared = self._declared
+        for name in declared:
+            if declared[name].get("driver") == "button":
+                button = self._build(name, declared, self._button)
+                if button is not None:
+                    self.buttons[name] = button
         self.light = self._build("light", declared, self._led)
         if "light" in declared and self.light is None and "mic" in declared:
             # Capturing in the dark is not to be had: promise of the light, however it failed.
             self.problems.append("mic: off, because the capture light does not work")
-            self.microphone = None
         else:
             self.microphone = self._build("mic", declared, lambda data: _microphone(data, self.light))
-        self.battery = self._build("battery", declared, _battery)
-        self.buttons = {}
-        for name in declared:
-            if declared[name].get("driver") == "button":
-                button = self._build(name, declared, lambda data: self._button(data, wake))
-                if button is not None:
-                    self.buttons[name] = button
+
+    def make_rest(self):
+        self.make_first()
+        if self._rest:
+            return
+        self._rest = True
+        self.battery = self._build("battery", self._declared, _battery)
+        self.usb = self._build("usb", self._declared, _usb)
+        self.charger = self._build("charger", self._declared, _charger)
 
     def _build(self, name, declared, make):
         data = declared.get(name)
@@ -58,10 +107,10 @@ class Parts:
 
         return Led(data["pin"], data.get("active", 1))
 
-    def _button(self, data, wake):
+    def _button(self, data):
         from glasses.parts.button import Button
 
-        return Button(data["pin"], data.get("active", 0), data.get("pull", "up"), wake)
+        return Button(data["pin"], data.get("active", 0), data.get("pull", "up"), self.edges)
 
     def names(self):
         """{part: is it there}"""
@@ -70,6 +119,9 @@ class Parts:
             "mic": self.microphone is not None,
             "battery": self.battery is not None,
         }
+        for name, part in (("usb", self.usb), ("charger", self.charger)):
+            if part is not None:
+                found[name] = True
         for name in self.buttons:
             found[name] = True
         return found

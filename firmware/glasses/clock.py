@@ -44,3 +44,10 @@ def set_epoch(seconds):
     year, month, day = _date(days)
     weekday = (days + 3) % 7  # 1970-01-01 was a Thursday, 3 counted from Monday
     RTC().datetime((year, month, day, weekday, rest // 3600, rest // 60 % 60, rest % 60, 0))
+
+
+def rtc_ms():
+    """Milliseconds on the RTC, which goes on in deep sleep. For differences: it counts from whatever it
+    counts, and a host may set it."""
+    year, month, day, _, hours, minutes, seconds, us = RTC().datetime()
+    return ((_days(year, month, day) * 24 + hours) * 60 + minutes) * 60000 + seconds * 1000 + us // 1000

@@ -26,10 +26,14 @@ class Commands:
         self._blinking = False
         self._forgetting = None  # type: set | None  # the hosts that are about to be forgotten
         self._restarting = False
+        self._falling = False  # asleep soon,
+        self._off = False  # or off
         # name: (function, fields that must be there, fields that may be there), with their types
         self._table = {
             "ping": (self._ping, {}, {}),
             "status": (self._status, {}, {}),
+            "power": (self._power, {}, {}),
+            "sleep": (self._sleep, {}, {"off": bool}),
             "settings": (self._settings, {}, {"name": str}),
             "set": (self._set, {"name": str, "value": None}, {}),
             "recordings": (self._recordings, {}, {}),
@@ -73,6 +77,25 @@ class Commands:
 
     def _status(self, request):
         return self._glasses.status()
+
+    def _power(self, request):
+        return self._glasses.report_power()
+
+    def _sleep(self, request):
+        """Sleep as soon as nobody needs them, or switch off, when the answer has left."""
+        self._off = self._off or request.get("off", False)
+        if not self._falling:
+            self._falling = True
+            asyncio.create_task(self._sleep_soon())
+        return None
+
+    async def _sleep_soon(self):
+        await asyncio.sleep_ms(_ANSWER_MS)
+        self._falling = False
+        if self._off:
+            self._glasses.standby.switch_off("a host")
+        else:
+            self._glasses.standby.let_go()
 
     # --- settings -------------------------------------------------------------------------------
 
@@ -235,4 +258,5 @@ class Commands:
             self._glasses.log.error("runtime", "no restart: %d recordings are not saved" % left)
             self._restarting = False
             return
+        self._glasses.crashes.ended("reboot")
         machine.reset()

@@ -58,7 +58,7 @@ class Journal(Slots):
         self.host = None  # that is connected, or was last
         self._hosts = []  # the one that was here last at the end
         self._base = (boot & 0x3FFF) << 16
-        self._serial = 0
+        self.serial = 0
         # The frame that `load` found: `frame_size` bytes at `frame_at` in `frame_data`.
         self.frame_data = self.data
         self.frame_at = 0
@@ -72,6 +72,10 @@ class Journal(Slots):
         self.damaged = 0
         self.high_water = 0
 
+    def waiting(self):
+        """How many recordings wait for hosts, drafts not counted."""
+        return len([recording for recording in self.recordings if not recording.draft])
+
     # --- the recorder's side ---------------------------------------------------------------
 
     def open(self, kind, meta, draft=False):
@@ -80,8 +84,8 @@ class Journal(Slots):
             self._evict(True)
         taken = True
         while taken:  # by one that waits since before the serial wrapped, or was restored
-            self._serial = (self._serial + 1) & 0xFFFF
-            number = self._base | self._serial
+            self.serial = (self.serial + 1) & 0xFFFF
+            number = self._base | self.serial
             taken = False
             for recording in self.recordings:
                 if recording.number == number:

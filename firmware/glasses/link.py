@@ -1,52 +1,34 @@
-"""The link: connections, the one host that is served, and when to pump.
+"""The link: the one host that is served, and when to pump.
 
-The Bluetooth interrupt only copies and sets a flag. An exception there would disable Bluetooth
-until a reset, so the whole handler is guarded. It may come wherever a task branches: what it changes, a
-task looks at once. Who may be served is the guard's business.
+The Bluetooth interrupt is the door's; it only copies and sets a flag, and may come wherever a task branches.
+Who may be served is the guard's business.
 """
 
 import asyncio
 import sys
-from collections import deque
+import time
 
-from glasses.guard import DEFAULT_INTERVAL_MS, DEFAULT_MTU
-from glasses.peripheral import Peripheral
+from glasses.guard import DEFAULT_INTERVAL_MS
 from glasses.pump import Pump
 from glasses.session import Session
 
-_CONNECT = 1
-_DISCONNECT = 2
-_WRITE = 3
-_READ = 4
-_MTU = 21
-_PARAMETERS = 27
-_ENCRYPTION = 28
-_GET_SECRET = 29
-_SET_SECRET = 30
-
-_ALLOWED = 0
-_NOT_AUTHORIZED = 0x08
-_THE_STACK = 0xFFFF
-
-_INBOX = 32
-
 
 class Link:
-    """`handle(request) -> result` answers JSON requests; it raises ValueError to refuse one."""
+    """`radio` (Peripheral) and `door` may be at work already: a beacon has brought them up.
+    `handle(request) -> result` answers JSON requests; it raises ValueError to refuse one."""
 
-    def __init__(self, journal, bus, log, settings, guard, hello, handle):
+    def __init__(self, radio, door, journal, bus, log, guard, hello, handle):
         self._bus = bus
         self._log = log
         self._journal = journal
         self.guard = guard
-        self.radio = Peripheral(settings, log, guard)
+        self.radio = radio
+        self.door = door
         guard.watch(self._touch)
-        self._host = None  # the guard.Peer that is served; the interrupt's to change
         self._session = 0  # which host the rest of the runtime knows of, 0 = none,
         # and its connection: the task sets it, and whatever ends that session makes it -1 at once. So what is
         # sent in a session never goes to whoever has its connection's number next.
         self._conn = -1
-        self._inbox = deque((), _INBOX)  # type: deque[tuple[int, int, bytes]]
         self._flag = asyncio.ThreadSafeFlag()
         self._changed = False
         self._retry = False
@@ -54,30 +36,20 @@ class Link:
         self.pump = Pump(journal, self._notify)
         self.session = Session(journal, self.pump, log, hello, handle)
         journal.on_gone = self.pump.gone
-        self.connects = 0
-        self.disconnects = 0
-        self.inbox_full = 0
-        self.irq_errors = 0
+        self.asked_ms = time.ticks_ms()  # when a host last asked for something, or came
         self.failed = 0  # other services that raised while they sent
 
     @property
     def connected(self):
-        host = self._host
-        return host is not None and host.trusted
+        return self.door.connected
+
+    @property
+    def mtu(self):
+        return self.door.mtu
 
     @property
     def streaming(self):
         return self.pump.running
-
-    @property
-    def mtu(self):
-        host = self._host
-        return DEFAULT_MTU if host is None else host.mtu
-
-    @property
-    def interval_ms(self):
-        host = self._host
-        return DEFAULT_INTERVAL_MS if host is None else host.interval_ms
 
     @property
     def refused(self):
@@ -90,94 +62,50 @@ class Link:
 
     # --- Bluetooth --------------------------------------------------------------------------
 
-    def start(self):
-        """Switch the radio on, offer the services and advertise."""
-        self.radio.start(self._irq)
+    def start(self, interval_ms=None):
+        """Switch the radio on, offer the services and advertise; if a beacon has done so, take over.
+        `interval_ms` as in `Peripheral.advertise`."""
+        if not self.radio.running:
+            self.radio.start(self.door.irq, interval_ms)
+        self.door.keep(self)
 
     def stop(self):
         self.radio.stop()
-        self._host = None
+        self.door.reset()
         self._conn = -1
         self._changed = True
-        self.guard.peers.clear()
         self.pump.stop()
+
+    def hang_up(self):
+        """End the host's connection. Harmless without one."""
+        host = self.door.host
+        if host is not None:
+            try:
+                self.radio.ble.gap_disconnect(host.conn)
+            except OSError:
+                pass  # it has left
 
     def _notify(self, buffer):
         # One expression, which no interrupt can come into.
         self.radio.ble.gatts_notify(self._conn, self.radio.stream, buffer)
 
-    def _irq(self, event, data):
-        try:
-            return self._on_event(event, data)
-        except Exception:
-            self.irq_errors += 1
-            return _NOT_AUTHORIZED if event == _READ else None
+    # The door calls these, in the interrupt.
 
-    def _on_event(self, event, data):
-        guard = self.guard
-        if event == _WRITE:
-            host = self._host
-            if self.connected and data[0] == host.conn and data[1] in self.radio.owners:
-                value = self.radio.ble.gatts_read(data[1])
-                if len(self._inbox) >= _INBOX:
-                    self.inbox_full += 1
-                else:
-                    self._inbox.append((host.session, data[1], value))
-        elif event == _READ:
-            # The stack itself reads what it sends to subscribers; see `Service.update`.
-            if data[0] == _THE_STACK or guard.trusted(data[0]) or data[1] in self.radio.public:
-                return _ALLOWED
-            return _NOT_AUTHORIZED
-        elif event == _GET_SECRET:
-            return guard.secret(data[0], data[1], None if data[2] is None else bytes(data[2]))
-        elif event == _SET_SECRET:
-            value = None if data[2] is None else bytes(data[2])
-            return guard.take_secret(data[0], bytes(data[1]), value)
-        elif event == _CONNECT:
-            self.radio.interrupted()
-            peer = guard.connected(data[0], data[1], data[2])
-            if peer.trusted:
-                self._begin(peer)
-            elif self.connected and not guard.window_open:
-                guard.send_away(peer)  # it slipped in before advertising ended
-        elif event == _ENCRYPTION:
-            if guard.encrypted(data[0], data[1], data[3], data[4]):
-                self._begin(guard.peers[data[0]])
-        elif event == _DISCONNECT:
-            self.radio.interrupted()
-            host = self._host
-            guard.disconnected(data[0])
-            if host is not None and data[0] == host.conn:
-                self._end()
-        elif event == _MTU:
-            peer = guard.peers.get(data[0])
-            if peer is not None:
-                peer.mtu = data[1]
-                if peer is self._host:
-                    self.pump.resize(data[1])
-        elif event == _PARAMETERS:
-            peer = guard.peers.get(data[0])
-            if peer is not None:
-                peer.interval_ms = max(8, data[1] * 5 // 4)
-                if peer is self._host:
-                    self.pump.pace.changed()
-        self._flag.set()
-        return None
-
-    def _begin(self, peer):
-        if self._host is None:
-            self.connects += 1
-            peer.session = self.connects
-            self._host = peer
-            self._changed = True
-        elif self._host is not peer:
-            self.guard.send_away(peer)  # another host is served
-
-    def _end(self):
-        self._host = None
-        self._mute()
-        self.disconnects += 1
+    def begun(self, peer):
         self._changed = True
+
+    def ended(self):
+        self._mute()
+        self._changed = True
+
+    def resized(self, mtu):
+        self.pump.resize(mtu)
+
+    def changed_pace(self):
+        self.pump.pace.changed()
+
+    def woken(self):
+        self._flag.set()
 
     def _mute(self):
         # No more than this: the pump may be in the middle of a packet right now.
@@ -186,7 +114,7 @@ class Link:
 
     def _touch(self):
         """The guard has something to be done. Interrupts call this, and tasks."""
-        host = self._host
+        host = self.door.host
         if host is not None and not host.trusted:
             self._mute()
         self._changed = True
@@ -197,7 +125,7 @@ class Link:
     def kick(self):
         """Send what can be sent now. Called for each new frame; allocates nothing."""
         done = self.pump.pump()
-        self._wait_ms = self.interval_ms if done else self.pump.wait_ms
+        self._wait_ms = self.door.interval_ms if done else self.pump.wait_ms
         if not self._changed:  # else `_on_change` comes first: it tells them who is there
             for extra in self.radio.services:
                 try:
@@ -222,19 +150,20 @@ class Link:
             if self._changed:
                 self._changed = False
                 self._on_change()
-            while self._inbox:
-                session, handle, data = self._inbox.popleft()
+            while self.door.inbox:
+                session, handle, data = self.door.inbox.popleft()
+                self.asked_ms = time.ticks_ms()
                 if session == self._session:  # not from a host that has left meanwhile
                     owner = self.radio.owners.get(handle)
                     if owner is None:
-                        self.session.serve(data, self.mtu)
+                        self.session.serve(data, self.door.mtu)
                     else:
                         self._pass_on(owner, handle, data)
             self.kick()
 
     def _on_change(self):
         # Hosts may have come and gone several times since this task last ran.
-        host = self._host
+        host = self.door.host
         if host is not None and not host.trusted:
             host = None
         if self._session and self._session != (0 if host is None else host.session):
@@ -248,10 +177,11 @@ class Link:
             self._bus.emit("disconnected", 0)
         if host is not None and not self._session:
             self._log.info("link", "connected")
+            self.asked_ms = time.ticks_ms()
             self.session.begin(host.key)
             self._session = host.session
             self._conn = host.conn
-            if self._host is not host or not host.trusted:  # it has left meanwhile
+            if self.door.host is not host or not host.trusted:  # it has left meanwhile
                 self._conn = -1
             for extra in self.radio.services:
                 extra.connected(host.conn)
@@ -275,11 +205,11 @@ class Link:
 
     def counters(self):
         counts = {
-            "link.connects": self.connects,
-            "link.disconnects": self.disconnects,
+            "link.connects": self.door.connects,
+            "link.disconnects": self.door.disconnects,
             "link.refused": self.refused,
-            "link.inbox_full": self.inbox_full,
-            "link.irq_errors": self.irq_errors,
+            "link.inbox_full": self.door.inbox_full,
+            "link.irq_errors": self.door.errors,
             "link.failed": self.failed,
             "link.advertising_failed": self.radio.failed,
         }

@@ -14,6 +14,7 @@ _PRIVATE_ADDRESS = 2
 _CONTROL_BYTES = 512
 _WRITTEN_BYTES = 64  # of what is written to other services
 _MAX_SERVICES = 8  # of the stack, ours included
+_SLOWEST_MS = 5000  # between two advertisements; the stack's limit is 10.24 s
 
 
 class Peripheral:
@@ -24,13 +25,16 @@ class Peripheral:
         self._log = log
         self._guard = guard
         self.ble = None
+        self.running = False
         self.stream = 0  # value handles
         self.control = 0
         self.services = []  # beside our own: see `offer`
         self.owners = {}  # value handle of what a host may write: its service, None is our own
         self.public = []  # value handles that everybody may read
-        self._on_air = None  # what is advertised, as far as we know,
-        self._pairing = False  # and whether it says that hosts may pair
+        self._on_air = None  # what is advertised, as far as we know: the bytes,
+        self._interval_ms = 0  # and how often
+        self.slower = 1  # so many times the setting's interval lies between two advertisements
+        self.resting = False  # there is nothing for a host
         self.failed = 0  # times that the stack would not advertise
 
     def offer(self, service):
@@ -39,8 +43,9 @@ class Peripheral:
             raise ValueError("no more than %d services" % _MAX_SERVICES)
         self.services.append(service)
 
-    def start(self, irq):
-        """Switch the radio on, register everything and advertise."""
+    def start(self, irq, interval_ms=None):
+        """Switch the radio on, register everything and advertise; `interval_ms` as in `advertise`."""
+        self.running = True
         ble = self.ble = bluetooth.BLE()
         ble.irq(irq)  # first: active() asks it for secrets
         ble.active(True)
@@ -50,11 +55,12 @@ class Peripheral:
         if self._settings.private_address:
             ble.config(addr_mode=_PRIVATE_ADDRESS)
         self._register()
-        self.advertise()
+        self.advertise(interval_ms)
 
     def stop(self):
         if self.ble is not None:
             self.ble.active(False)
+        self.running = False
         self._on_air = None
 
     # --- services ---------------------------------------------------------------------------
@@ -105,16 +111,26 @@ class Peripheral:
 
     # --- advertising ------------------------------------------------------------------------
 
-    def advertise(self):
-        """Advertise as things are; harmless when that is already on the air."""
+    def _composed(self):
         other = ""
         for service in self.services:
             other = service.ADVERTISED or other
-        pairing = self._pairing = self._guard.window_open
-        adv, response = advert.compose(self._settings.name, protocol.SERVICE, other, pairing)
+        return advert.compose(
+            self._settings.name, protocol.SERVICE, other, self._guard.window_open, self.resting
+        )
+
+    @property
+    def interval_ms(self):
+        """Between two advertisements, as they should be; 0 when there are none."""
+        return 0 if self._on_air is None else self._interval_ms
+
+    def advertise(self, interval_ms=None):
+        """Advertise as things are; without `interval_ms` as often as the setting and `slower` say."""
+        adv, response = self._composed()
+        self._interval_ms = interval_ms or min(self._settings.adv_ms * self.slower, _SLOWEST_MS)
         self._on_air = adv  # first: a connection that comes right away ends it
         try:
-            self.ble.gap_advertise(self._settings.adv_ms * 1000, adv_data=adv, resp_data=response)
+            self.ble.gap_advertise(self._interval_ms * 1000, adv_data=adv, resp_data=response)
         except OSError as error:  # as many connections as the stack has
             self.failed += 1
             self._on_air = None
@@ -127,7 +143,8 @@ class Peripheral:
     def renew(self, serving):
         """Hosts look for us when nobody is served; while the window is open another one may pair."""
         if not serving or self._guard.window_open:
-            if self._on_air is None or self._pairing != self._guard.window_open:
+            interval = min(self._settings.adv_ms * self.slower, _SLOWEST_MS)
+            if self._on_air is None or self._interval_ms != interval or self._on_air != self._composed()[0]:
                 self.advertise()
         elif self._on_air is not None:
             self.ble.gap_advertise(None)

@@ -2,62 +2,46 @@
 
 import asyncio
 import gc
-import os
 import sys
 import time
 
-from glasses import protocol, services
-from glasses.board import Parts
-from glasses.bonds import Bonds
+import machine
+
+from glasses import protocol, report, sleep, states
+from glasses.battery_policy import BatteryPolicy
+from glasses.boots import resume_numbers
 from glasses.bus import Bus
 from glasses.commands import Commands
+from glasses.doze import Doze
+from glasses.energy import Meter
 from glasses.fingers import Fingers
-from glasses.guard import Guard
+from glasses.idle import Idle, depth
 from glasses.journal import largest
 from glasses.link import Link
 from glasses.log import Log
-from glasses.power import Power
+from glasses.power import Governor
+from glasses.presence import VERSION, Presence
+from glasses.retained import retained
 from glasses.saver import Saver
 from glasses.security import Security
+from glasses.services import Refresher
 from glasses.settings import Settings
 from glasses.spool import Spool
+from glasses.standby import Standby
 from glasses.voice import Voice
+from glasses.wake import BUTTON, TIMER, TOUCH, Start
+from glasses.watchdog import Watchdog
 
-VERSION = "0.1.0"
 _TICK_MS = 5
+_TURN_MS = 500
+_HEALTHY_S = 60
 # Heap that the journal leaves to all else: code that is yet to be imported, the app, and, on chips
 # without PSRAM, Bluetooth, whose memory the heap would otherwise grow into.
 _HEAP_RESERVE = 98304
 
 
-def _next_boot():
-    """Count starts of the glasses, so that recordings of different starts differ.
-
-    The count lives in RTC memory, which survives sleep, and in a file for when it does not.
-    """
-    import machine
-
-    rtc = machine.RTC()
-    memory = rtc.memory()
-    if len(memory) >= 4 and memory[:2] == b"LU":
-        boot = (memory[2] | memory[3] << 8) + 1
-    else:
-        try:
-            with open("boot.count") as file:
-                boot = int(file.read()) + 256  # room for the starts that only RTC memory counted
-        except (OSError, ValueError):
-            # New flash: not from 0, or a host would take the recordings for those of a life before.
-            boot = int.from_bytes(os.urandom(2), "little")
-    boot &= 0x3FFF
-    if len(memory) < 4 or memory[:2] != b"LU" or not boot & 0xFF:
-        try:
-            with open("boot.count.new", "w") as file:
-                file.write(str(boot))
-            os.rename("boot.count.new", "boot.count")
-        except OSError:  # a full file system must not keep the glasses from starting
-            pass
-    rtc.memory(b"LU" + bytes((boot & 0xFF, boot >> 8)) + memory[4:])
-    return boot
+def _nothing():
+    pass
 
 
 async def _once():
@@ -65,62 +49,14 @@ async def _once():
 
 
 class Glasses:
-    """Running glasses, made from board data (a module like ``boards/virtual/board.py``)."""
+    """Running glasses, made from board data (a module like ``boards/virtual/board.py``) and a `Start`, which
+    has seen the first moments of it."""
 
-    def __init__(self, board):
+    def __init__(self, board, start=None):
         self.board = board
-        self.settings = Settings()
-        self.log = Log(self.settings.log_level)
-        for problem in self.settings.problems:
-            self.log.warning("settings", problem)
-        self.boot = _next_boot()
-        self.bus = Bus()
-        self.power = Power(self.log)
-        self.journal = largest(board.JOURNAL_KB * 1024, self.boot, _HEAP_RESERVE)
-        kb = len(self.journal.data) // 1024
-        if kb < board.JOURNAL_KB * 3 // 4:
-            self.log.warning("journal", "memory for %d KB, not for %d" % (kb, board.JOURNAL_KB))
-        self.fingers = Fingers(self.bus, self.settings)
-        self.parts = Parts(board, self.fingers)
-        for problem in self.parts.problems:
-            self.log.error("board", problem)
-        self.commands = Commands(self)
-        guard = Guard(Bonds(), self.settings.security != "open")
-        if not guard.paired:
-            self.log.warning("security", "open: whoever is in range can listen")
-        self.link = Link(
-            self.journal, self.bus, self.log, self.settings, guard, self._hello, self.commands.handle
-        )
-        self.voice = Voice(
-            self.parts.microphone,
-            self.journal,
-            self.bus,
-            self.power,
-            self.log,
-            self.link.kick,
-            self.settings.probe_heap,
-            self.settings.longest_s,
-        )
-        self.security = Security(
-            guard, self.link, self.journal, self.bus, self.log, self.parts.light, self._capturing
-        )
-        self.spool = Spool(self.log)
-        self.saver = Saver(self.journal, self.spool, self.log, self._capturing, lambda: self.link.streaming)
-        self.spool.restore(self.journal)
-        if self.journal.recordings:
-            self.log.info("journal", "%d recordings from before" % len(self.journal.recordings))
-        offered = services.standard(self.parts.battery, board, VERSION)
-        if self.settings.omi and guard.paired:
-            self.log.warning("omi", "off: it knows no pairing, so it needs the setting security to be open")
-        elif self.settings.omi:
-            from glasses.compat import omi
-
-            offered += omi.services(self.link, self.journal, self.bus, self.parts)
-        for service in offered:
-            self.link.offer(service)
-        self.fingers.watch(self.parts.buttons)
-        self.bus.now("connected", self._on_connected)
-        self.bus.now("disconnected", self._on_disconnected)
+        self.start = start = start or Start(board)
+        self._begin(start)
+        self._assemble(start)
         self._services = {
             "fingers": self.fingers.run,
             "voice": self.voice.run,
@@ -128,15 +64,144 @@ class Glasses:
             "security": self.security.run,
             "hooks": self.bus.run,
             "saver": self.saver.run,
-            "values": services.Refresher(self.link, self.bus, offered).run,
+            "values": Refresher(self.link, self.bus, self.presence.services).run,
+            "standby": self.standby.run,
         }
+        if self.battery is not None:
+            self._services["battery"] = self.battery.run
         self._tasks = {}
         self._dead = []
         self._timer = None
-        self._started = time.ticks_ms()
-        self._heap_start = 0
-        self._heap_peak = 0
+        self._busy_ms = 0
+        self._octets = 0
+        self.heap_start = 0
+        self.heap_peak = 0
         self.running = False
+
+    def _begin(self, start):
+        """Settings, log and what is known of the time before."""
+        presence = start.presence  # of a beacon, which has met a host
+        self.settings = Settings() if presence is None else presence.settings
+        self.log = Log() if presence is None else presence.log
+        self.log.set_level(self.settings.log_level)
+        for problem in self.settings.problems:
+            self.log.warning("settings", problem)
+        self.log.info("start", start.cause)
+        self.crashes = crashes = start.crashes
+        if crashes.crashed is not None:
+            self.log.error("start", "the run before crashed: %s" % crashes.crashed[3])
+        if start.slept.get("unarmed"):
+            self.log.error("power", "the button could not be armed: %s" % start.slept["unarmed"])
+        self.boot, serial = resume_numbers()
+        spent, charges = start.spent()
+        self.meter = Meter(getattr(self.board, "CURRENTS", {}), charges)
+        self.bus = Bus()
+        self.power = Governor(self.log, crashes, self._hung(), spent)
+        self.power.watch(self._on_state)
+        self.idle = Idle(self._depth)
+        self.journal = largest(self.board.JOURNAL_KB * 1024, self.boot, _HEAP_RESERVE)
+        self.journal.serial = serial
+        kb = len(self.journal.data) // 1024
+        if kb < self.board.JOURNAL_KB * 3 // 4:
+            self.log.warning("journal", "memory for %d KB, not for %d" % (kb, self.board.JOURNAL_KB))
+
+    def _assemble(self, start):
+        board = self.board
+        self.fingers = Fingers(self.bus, self.settings)
+        self.parts = parts = start.parts
+        parts.make_rest()
+        parts.edges.listener = self.fingers
+        for problem in parts.problems:
+            self.log.error("board", problem)
+        self.battery = None
+        if parts.battery is not None:
+            self.battery = BatteryPolicy(
+                parts.battery,
+                board.PARTS["battery"],
+                self.bus,
+                self.log,
+                parts.light,
+                parts.usb,
+                parts.charger,
+                on_cutoff=self._on_cutoff,
+                load_ma=self.meter.load_ma,
+                loading=self.capturing,
+                remembered=start.slept.get("percent"),
+            )
+        if start.presence is None:
+            start.presence = Presence(board, self.settings, self.log, self.battery)
+        self.presence = presence = start.presence
+        presence.battery = self.battery
+        if not presence.guard.paired:
+            self.log.warning("security", "open: whoever is in range can listen")
+        self.commands = Commands(self)
+        self.link = Link(
+            presence.radio,
+            presence.door,
+            self.journal,
+            self.bus,
+            self.log,
+            presence.guard,
+            self._hello,
+            self.commands.handle,
+        )
+        self.voice = Voice(
+            parts.microphone,
+            self.journal,
+            self.bus,
+            self.power,
+            self.log,
+            self.link.kick,
+            self.settings.probe_heap,
+            self.settings.longest_s,
+            start.early,
+            None if self.battery is None else self.battery.may_capture,
+        )
+        self.voice.muted = bool(start.slept.get("muted"))
+        self.security = Security(
+            presence.guard, self.link, self.journal, self.bus, self.log, parts.light, self.capturing
+        )
+        self.spool = Spool(self.log)
+        self.saver = Saver(self.journal, self.spool, self.log, self.capturing, lambda: self.link.streaming)
+        self.spool.restore(self.journal)
+        if self.journal.recordings:
+            self.log.info("journal", "%d recordings from before" % len(self.journal.recordings))
+        self._offer_omi(presence)
+        self.fingers.watch(parts.buttons, start.woke)
+        self.doze = Doze(self)
+        self.standby = Standby(self, self._fall, self.doze)
+        self.watchdog = Watchdog(self.crashes, self.log, on_starving=self._restart)
+        self.watchdog.watch("voice", self._voice_progress)
+        self.bus.now("connected", self._on_connected)
+        self.bus.now("disconnected", self._on_disconnected)
+        if parts.microphone is not None:
+            self.power.manage("mic", "capture", self.voice.stop, _nothing)
+        for name, part in (("light", parts.light), ("mic", parts.microphone)):
+            if part is not None:
+                self.meter.part(name, part.on_ms)
+
+    def _hung(self):
+        """Parts that took the glasses with them when they were suspended or resumed: left alone from then on,
+        until the power is lost."""
+        hung = list(retained.get("hung") or ())
+        if self.crashes.crashed is not None:
+            what = self.crashes.crashed[3].split(", ")[-1].split(" ")
+            if len(what) == 2 and what[0] in ("suspend", "resume") and what[1] not in hung:
+                hung.append(what[1])
+                retained.put("hung", hung)
+        for name in hung:
+            self.log.error("power", "%s hung, and is left alone" % name)
+        return hung
+
+    def _offer_omi(self, presence):
+        if self.settings.omi and presence.guard.paired:
+            self.log.warning("omi", "off: it knows no pairing, so it needs the setting security to be open")
+        elif self.settings.omi:
+            from glasses.compat import omi
+
+            for service in omi.services(self.link, self.journal, self.bus, self.parts):
+                presence.services.append(service)
+                self.link.offer(service)
 
     def apply_settings(self):
         """Have the services take up settings that were changed while they run."""
@@ -165,8 +230,13 @@ class Glasses:
     def _on_disconnected(self, name, t, value):
         self.power.release("link")
 
-    def _capturing(self):
-        return self.voice.capturing
+    def capturing(self):
+        """Whether the microphone runs: flash is not written then."""
+        microphone = self.parts.microphone
+        return microphone is not None and microphone.capturing
+
+    def _voice_progress(self):
+        return self.voice.frames if self.voice.capturing else None
 
     def _hello(self):
         return {
@@ -202,22 +272,37 @@ class Glasses:
             self.running = True
             # Radio first: it needs memory outside the Python heap before that has grown.
             self.link.start()
+            self.power.set_clock(states.TABLE[self.power.state].mhz)
+            self.idle.install()
+            self.watchdog.start()
             self._dead = list(self._services)
+            self.standby.begin(self.start.cause not in (BUTTON, TIMER, TOUCH))
             gc.collect()
-            self._heap_start = gc.mem_alloc()
+            self.heap_start = gc.mem_alloc()
             self.log.info("runtime", "%s on %s, start %d" % (self.settings.name, self.board.NAME, self.boot))
         while True:
             self._revive()
-            self._heap_peak = max(self._heap_peak, gc.mem_alloc())
-            self.power.account()
-            await asyncio.sleep_ms(500)
+            self.heap_peak = max(self.heap_peak, gc.mem_alloc())
+            self.account()
+            self.watchdog.turn()
+            if self.crashes.up_s() >= _HEALTHY_S:
+                self.crashes.healthy()
+            await asyncio.sleep_ms(_TURN_MS)
 
     def run(self):
         """Run until Ctrl-C, which gives the prompt while the glasses go on working."""
         self._stop_timer()
+        if self.running:
+            self.watchdog.start()
+            self.crashes.resumed()
+            self.power.keep("standby", "prompt", False)
         try:
             asyncio.run(self.main())
         except KeyboardInterrupt:
+            # Whoever is at the prompt is not bitten by the watchdog, and the glasses stay awake.
+            self.watchdog.release()
+            self.crashes.ended("prompt")
+            self.power.keep("standby", "prompt", True)
             self._background()
             print("The glasses go on in the background. glasses.run() follows them again, Ctrl-D restarts.")
 
@@ -258,52 +343,104 @@ class Glasses:
             if task is not None:
                 task.cancel()
 
+    # --- power ------------------------------------------------------------------------------------
+
+    def _depth(self, wait_ms):
+        return depth(
+            wait_ms,
+            self.presence.radio.running,
+            self.capturing(),
+            self.power.holds("prompt") or self.power.holds("usb") or self.power.holds("grace"),
+        )
+
+    def _on_state(self, old, new):
+        self.account()
+
+    def account(self):
+        """Bring times and charges up to now."""
+        self.power.account()
+        radio, door = self.presence.radio, self.presence.door
+        octets = self.link.pump.bytes
+        self.meter.account(
+            self.power.state,
+            machine.freq() // 1000000,
+            self.idle.busy_ms - self._busy_ms,
+            radio.running,
+            radio.interval_ms,
+            door.interval_ms if door.connected else 0,
+            octets - self._octets,
+        )
+        self._busy_ms = self.idle.busy_ms
+        self._octets = octets
+
+    def _on_cutoff(self):
+        self.standby.switch_off("the battery is empty")
+
+    def rest(self):
+        """Fall asleep as soon as nobody needs the glasses; `off` switches them off whoever does."""
+        self.standby.rest()
+
+    def off(self):
+        self.standby.switch_off("the app")
+
+    def _fall(self, state):
+        """Into deep sleep. Comes back only when the governor refuses."""
+        if not self.power.enter(state, state == "off"):
+            return
+        self.link.stop()
+        bonds = self.presence.guard.bonds
+        if bonds.dirty:
+            try:
+                bonds.save()
+            except OSError as error:
+                self.log.error("security", "the paired hosts could not be saved: %s" % error)
+        reach_s = self.settings.reach_s if state == "sleep" else 0
+        self.crashes.ended(state)
+        retained.put("n", self.journal.serial)
+        sleep.enter(self.board, state, sleep.timer_ms(self.board, reach_s), self._notes())
+
+    def _notes(self):
+        """What the next start must know."""
+        notes = {
+            "spent": self.power.spent_ms(),
+            "charges": self.meter.charges(),
+            "waiting": self.journal.waiting(),
+        }
+        if self.voice.muted:
+            notes["muted"] = True
+        if self.battery is not None:
+            try:
+                notes["percent"] = self.battery.percent()
+                notes["weak"] = bool(self.battery.may_capture())
+            except OSError:
+                pass
+        return notes
+
+    def _restart(self):
+        """The heap is all but full: start afresh, with what is complete saved."""
+        asyncio.create_task(self._restart_soon())
+
+    async def _restart_soon(self):
+        try:
+            await asyncio.wait_for_ms(self.saver.save_all(), 5000)
+        except Exception as error:
+            sys.print_exception(error)
+        machine.reset()
+
     # --- looking ------------------------------------------------------------------------------
 
     def counters(self):
         """Every counter of the firmware by name."""
-        counts = {}
-        for part in (self.journal, self.saver, self.link, self.voice, self.bus, self.fingers):
-            counts.update(part.counters())
-        return counts
+        return report.counters(self)
 
     def heap(self):
         """Heap bytes: at the start, now, the peak, and per coded frame (needs `probe_heap`)."""
-        frames = self.voice.probed_frames
-        return {
-            "start": self._heap_start,
-            "end": gc.mem_alloc(),
-            "peak": max(self._heap_peak, gc.mem_alloc()),
-            "bytes_per_frame": self.voice.probed_bytes / frames if frames else None,
-        }
+        return report.heap(self)
 
     def status(self):
         """What the glasses are doing, as a dict of JSON values."""
-        battery = self.parts.battery
-        return {
-            "name": self.settings.name,
-            "firmware": VERSION,
-            "board": self.board.NAME,
-            "boot": self.boot,
-            "running": self.running,
-            "up_s": time.ticks_diff(time.ticks_ms(), self._started) // 1000,
-            "state": self.power.state,
-            "connected": self.link.connected,
-            "mtu": self.link.mtu,
-            "security": self.settings.security,
-            "pairing": self.link.guard.window_open,
-            "hosts": len(self.link.guard.bonds.hosts),
-            "capturing": self.voice.capturing,
-            "muted": self.voice.muted,
-            "level": self.voice.level,
-            "battery_v": round(battery.volts(), 2) if battery else None,
-            "battery_percent": battery.percent() if battery else None,
-            "parts": self.parts.names(),
-            "recordings": len(self.journal.recordings),
-            "journal_free": self.journal.free,
-            "saved": self.journal.saved,
-            "saved_bytes": self.spool.bytes,
-            "states": self.power.seconds(),
-            "counters": self.counters(),
-            "heap": self.heap(),
-        }
+        return report.status(self)
+
+    def report_power(self):
+        """What keeps the glasses awake, and what they have used, as a dict of JSON values."""
+        return report.power(self)

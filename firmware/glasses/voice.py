@@ -11,13 +11,29 @@ import time
 from glasses.dsp import adpcm, pcm
 
 CODEC = "dvi4"
-_POLL_MS = 3
+_POLL_MS = 2
+_LONGEST_MS = 20
 _STALL_MS = 200
 _PROBE_EVERY = 8
 
 
 class Voice:
-    def __init__(self, microphone, journal, bus, power, log, kick, probe_heap=False, longest_s=600):
+    """`early`: an EarlyCapture that goes on as the first recording, or None. ``may_capture()`` gives "" or
+    the reason why not, in words."""
+
+    def __init__(
+        self,
+        microphone,
+        journal,
+        bus,
+        power,
+        log,
+        kick,
+        probe_heap=False,
+        longest_s=600,
+        early=None,
+        may_capture=None,
+    ):
         self._mic = microphone
         self._journal = journal
         self._bus = bus
@@ -31,6 +47,8 @@ class Voice:
         self._stop_at = -1  # frames after which the recording ends
         self._keep = False
         self._longest_s = longest_s
+        self._early = early
+        self._may_capture = may_capture
         self.muted = False
         self.level = 0  # peak of the last frame, 0..32767
         self.frames = 0
@@ -91,8 +109,19 @@ class Voice:
         if self._mic is None or self._recording is not None:
             self.refused += 1
             return None
+        early, self._early = self._early, None
+        why = self._may_capture() if self._may_capture is not None else ""
+        if why:
+            if early is not None:
+                early.end()
+                self._mic.stop()
+            self.refused += 1
+            self._log.warning("voice", why)
+            self._bus.emit("refused", time.ticks_ms(), why)
+            return None
         try:
-            self._mic.start()
+            if early is None:
+                self._mic.start()
         except OSError as error:
             self.refused += 1
             self._log.error("voice", "the microphone does not start: %s" % error)
@@ -113,8 +142,27 @@ class Voice:
             },
             draft,
         )
+        if early is not None:
+            self._take_over(early)
         self._flag.set()
         return self._recording
+
+    def _take_over(self, early):
+        """What was heard before there was a runtime comes first."""
+        early.end()
+        self._codec[:] = early.codec
+        size = early.frame_bytes
+        for i in range(early.count):
+            offset = self._journal.slot()
+            if offset < 0:
+                self._journal.lose(self._recording)
+            else:
+                pcm.copy(self._journal.data, offset, early.data, i * size, size)
+                self._journal.append(self._recording, size)
+        for _ in range(early.lost):
+            self._journal.lose(self._recording)
+        self.frames += early.count
+        self._log.info("voice", "%d frames from before, %d lost" % (early.count, early.lost))
 
     def record(self, cause):
         """Begin a recording that is meant for the host from its first frame; `stop` ends it.
@@ -227,7 +275,8 @@ class Voice:
                         self.stop()
                 else:
                     silent = self._silent()
-                    await asyncio.sleep_ms(_POLL_MS)
+                    # Not by a flag: waiting for one allocates. Most of a frame's time passes in one wait.
+                    await asyncio.sleep_ms(max(_POLL_MS, min(self._mic.due_ms(), _LONGEST_MS)))
                     # Looked at twice: it may be this program that was late, and the driver was not.
                     if silent and self._silent():
                         self._restart()

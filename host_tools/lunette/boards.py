@@ -10,10 +10,29 @@ from typing import Any
 from lunette import paths
 from lunette.errors import LunetteError
 
+# What CURRENTS must have beside "cpu", all in mA, ms or mA ms (docs/power.md). Other keys are names of parts.
+CURRENTS = (
+    "boot",
+    "boot_ms",
+    "load_file_ms",
+    "load_kb_ms",
+    "radio",
+    "advertise",
+    "connection",
+    "byte",
+    "deep_sleep",
+    "board",
+)
+BATTERY = ("mah", "empty_v", "full_v")
+
 
 @dataclass(frozen=True)
 class Board:
-    """A board's data. `parts` maps a part's name to its data, `path` is the file it came from."""
+    """A board's data. `parts` maps a part's name to its data, `path` is the file it came from.
+
+    `battery_mah` is None for a board without a battery, `currents` (what draws how much) where nobody has
+    written them down.
+    """
 
     name: str
     chip: str
@@ -21,6 +40,8 @@ class Board:
     path: Path
     flash_kb: int
     heap_kb: int
+    battery_mah: float | None = None
+    currents: dict[str, Any] | None = None
 
     def pin(self, part: str) -> int:
         """GPIO of a part with a single pin. Raises LunetteError when the board has no such part."""
@@ -37,7 +58,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Board:
-    """The board of that name. Raises LunetteError for an unknown name or missing data."""
+    """The board of that name. Raises LunetteError for an unknown name, missing or ill-typed data."""
     path = paths.BOARDS / name / "board.py"
     if "/" in name or not path.is_file():
         raise LunetteError(f"no board {name!r}; there are: {', '.join(names())}")
@@ -47,6 +68,11 @@ def load(name: str) -> Board:
             raise LunetteError(f"board {name}: {path.name} does not set {key}")
     if data["NAME"] != name:
         raise LunetteError(f"board {name}: NAME says {data['NAME']!r}")
+    battery, currents = data.get("BATTERY"), data.get("CURRENTS")
+    if battery is not None:
+        _check_battery(name, battery)
+    if currents is not None:
+        _check_currents(name, currents, data["PARTS"])
     return Board(
         name,
         data["CHIP"],
@@ -54,4 +80,44 @@ def load(name: str) -> Board:
         path,
         int(data.get("FLASH_KB", 2048)),
         int(data.get("HEAP_KB", 512)),
+        None if battery is None else float(battery["mah"]),
+        currents,
     )
+
+
+def _positive(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < float("inf")
+
+
+def _check_numbers(name: str, table: str, data: Any, keys: tuple[str, ...]) -> None:
+    if not isinstance(data, dict):
+        raise LunetteError(f"board {name}: {table} is not a dict")
+    for key in keys:
+        if key not in data:
+            raise LunetteError(f'board {name}: {table} lacks "{key}"')
+        if not _positive(data[key]):
+            raise LunetteError(f'board {name}: {table}["{key}"] is {data[key]!r}, not a number above 0')
+
+
+def _check_battery(name: str, battery: Any) -> None:
+    _check_numbers(name, "BATTERY", battery, BATTERY)
+    if battery["empty_v"] >= battery["full_v"]:
+        raise LunetteError(f'board {name}: BATTERY["empty_v"] is not below "full_v"')
+
+
+def _check_currents(name: str, currents: Any, parts: dict[str, Any]) -> None:
+    _check_numbers(name, "CURRENTS", currents, CURRENTS)
+    cpu = currents.get("cpu")
+    if cpu is None:
+        raise LunetteError(f'board {name}: CURRENTS lacks "cpu"')
+    if not isinstance(cpu, dict) or not cpu:
+        raise LunetteError(f'board {name}: CURRENTS["cpu"] is {cpu!r}, not a dict of clocks')
+    for mhz, pair in cpu.items():
+        fits = type(mhz) is int and isinstance(pair, tuple) and len(pair) == 2 and all(map(_positive, pair))
+        if not fits or pair[0] > pair[1]:
+            raise LunetteError(f'board {name}: CURRENTS["cpu"][{mhz!r}] is {pair!r}, not (idle, busy) in mA')
+    others = tuple(key for key in currents if key != "cpu" and key not in CURRENTS)
+    for key in others:
+        if key not in parts:
+            raise LunetteError(f'board {name}: CURRENTS["{key}"] is of no part of the board')
+    _check_numbers(name, "CURRENTS", currents, others)

@@ -58,7 +58,7 @@ async def tell():
     while True:
         await asyncio.sleep_ms(100)
         gc.collect()
-        print("HEAP", gc.mem_alloc(), g.link.irq_errors, g.link.failed, len(g.journal.recordings))
+        print("HEAP", gc.mem_alloc(), g.link.door.errors, g.link.failed, len(g.journal.recordings))
 
 
 asyncio.create_task(tell())

@@ -79,7 +79,7 @@ class Host:
     def counted(self) -> int:
         """Limits that the glasses say they hit, for which an answer may be missing."""
         link = self.world.glasses.link
-        return int(link.inbox_full + link.pump.dropped_control)
+        return int(link.door.inbox_full + link.pump.dropped_control)
 
     async def write(self, handle: int, name: str, data: bytes, respond: bool) -> None:
         self.watch.note(name, data)

@@ -53,7 +53,7 @@ class Watch:
         self.problems: list[str] = []
         self.printed = _Printed()
         self.restarts = 0
-        self._link: Any = None
+        self._door: Any = None
         self._restarting: asyncio.Task[None] | None = None
         self.baseline: bytes = b"{}"
 
@@ -102,11 +102,11 @@ class Watch:
 
     def _tap(self) -> None:
         """Keep what the guard of the interrupt swallows."""
-        link = self.world.glasses.link
-        if link is self._link:
+        door = self.world.glasses.link.door
+        if door is self._door:
             return
-        self._link = link
-        inner = link._on_event
+        self._door = door
+        inner = door._on_event
 
         def on_event(event: int, data: Any) -> Any:
             try:
@@ -115,7 +115,7 @@ class Watch:
                 self.problems.append(f"interrupt, event {event}: {traceback.format_exc()[-1500:]} {error}")
                 raise
 
-        link._on_event = on_event
+        door._on_event = on_event
 
     def broken(self) -> list[str]:
         """Every promise that does not hold at the moment."""
@@ -126,7 +126,7 @@ class Watch:
         found += [f"scheduled: {error!r}" for error in world.env.scheduler.failures]
         handler = sys.modules["bluetooth"].BLE()._handler
         limits = {
-            "inbox": (len(link._inbox), 32),
+            "inbox": (len(link.door.inbox), 32),
             "control": (len(link.pump._control), 8),
             "log": (len(glasses.log.lines), 64),
             "peers": (len(guard.peers), 4),
@@ -140,7 +140,7 @@ class Watch:
         }
         found += [f"{name}: {n}, more than {most}" for name, (n, most) in limits.items() if n > most]
         for name, wrong in (
-            ("an exception in the Bluetooth interrupt", link.irq_errors),
+            ("an exception in the Bluetooth interrupt", link.door.errors),
             ("another service failed", link.failed),
             ("the Bluetooth handler is gone", handler is None),
             ("the Bluetooth stack hangs", world.radio.security.stuck),
@@ -161,7 +161,7 @@ class Watch:
     def state(self) -> str:
         link = self.world.glasses.link
         return (
-            f"inbox {len(link._inbox)}, control {len(link.pump._control)}, streaming {link.streaming}, "
+            f"inbox {len(link.door.inbox)}, control {len(link.pump._control)}, streaming {link.streaming}, "
             f"connected {link.connected}, changed {link._changed}, peers {len(link.guard.peers)}, "
             f"counters {link.counters()}"
         )
@@ -183,7 +183,7 @@ async def quiet(world: World, timeout: float = 20) -> None:
 
     def done() -> bool:
         link = world.glasses.link
-        return not link._inbox and not (link.pump.running and link.pump._control) and not link._changed
+        return not link.door.inbox and not (link.pump.running and link.pump._control) and not link._changed
 
     await world.until(done, "the glasses finish what they were asked", timeout)
 

@@ -109,7 +109,7 @@ def test_a_stack_without_buffers_is_not_hammered(folder: Path) -> None:
     async def test(world: World) -> None:
         start = asyncio.get_running_loop().time()
         world.air.model.interval_ms = 100
-        await world.until(lambda: world.glasses.link.interval_ms == 100, "the interval is known")
+        await world.until(lambda: world.glasses.link.door.interval_ms == 100, "the interval is known")
         world.air.model.pdus_per_event = 2
         world.say(speech(6))
         await world.talk(4)
@@ -162,7 +162,7 @@ def test_a_flood_of_requests_is_bounded(folder: Path) -> None:
             await client.write_gatt_char(wire.CONTROL, wire.ack(i, 0), response=False)
         await asyncio.sleep(1)
         link = world.glasses.link
-        assert link.refused + link.inbox_full == 200
+        assert link.refused + link.door.inbox_full == 200
         await client.disconnect()
         async with GlassesClient(ADDRESS, backends=world.backends()) as glasses:
             assert await glasses.request("ping") == "pong"
@@ -201,7 +201,7 @@ def test_an_inbox_that_is_full_is_counted(folder: Path) -> None:
         world.chip.deliver()  # all at once, before any task runs
         await asyncio.sleep(0.1)
         link = world.glasses.link
-        assert (link.refused, link.inbox_full, link.irq_errors) == (32, 18, 0)
+        assert (link.refused, link.door.inbox_full, link.door.errors) == (32, 18, 0)
 
     run_world(folder, test, listen=False)
 
@@ -219,7 +219,7 @@ def test_an_error_in_the_interrupt_does_not_disable_bluetooth(folder: Path) -> N
         ble.gatts_read = fail
         await world.listener.client._write(wire.dumps({"id": 1, "op": "ping"}))
         await asyncio.sleep(0.1)
-        assert world.glasses.link.irq_errors == 1
+        assert world.glasses.link.door.errors == 1
         assert await world.listener.client.request("ping") == "pong"
 
     run_world(folder, test)
@@ -266,7 +266,7 @@ def test_a_request_fails_at_once_when_the_link_dies(folder: Path) -> None:
         with pytest.raises(Disconnected):
             await glasses.request("ping")
         assert asyncio.get_running_loop().time() - start <= 2.1  # the supervision timeout
-        await world.until(lambda: world.glasses.link.disconnects == 1, "the glasses notice")
+        await world.until(lambda: world.glasses.link.door.disconnects == 1, "the glasses notice")
         await asyncio.sleep(0.1)
         assert world.glasses.power.state == "standby"
         assert (await scan(2, world.backends()))[0].address == ADDRESS
@@ -291,7 +291,7 @@ def test_a_second_central_disturbs_nobody(folder: Path) -> None:
         (recording,) = await world.complete(1)
         assert (recording.lost, recording.crc_ok) == (0, True)
         assert world.glasses.link.refused == 0
-        assert (world.glasses.link.connects, world.glasses.link.disconnects) == (1, 0)
+        assert (world.glasses.link.door.connects, world.glasses.link.door.disconnects) == (1, 0)
         assert world.listener is not None and world.listener.reconnects == 0
 
     run_world(folder, test)

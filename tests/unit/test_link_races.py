@@ -60,10 +60,12 @@ class Rig:
         from glasses import link as module
         from glasses.bonds import Bonds
         from glasses.bus import Bus
+        from glasses.door import Door
         from glasses.guard import Guard
         from glasses.journal import Journal
         from glasses.link import Link
         from glasses.log import Log
+        from glasses.peripheral import Peripheral
         from glasses.settings import Settings
 
         module.asyncio = asyncio  # (see `task`)
@@ -73,16 +75,21 @@ class Rig:
         self.guard = Guard(bonds)
         self.journal = Journal(64 * 176)
         settings: Any = Settings()
+        log = Log("error")
+        radio = Peripheral(settings, log, self.guard)
+        door = Door(radio, self.guard)
+        self.ble = radio.ble = Ble()  # type: ignore[assignment]
+        radio.running = True
         self.link = Link(
-            self.journal, Bus(), Log("error"), settings, self.guard, lambda: {"secret": 1}, lambda request: 1
+            radio, door, self.journal, Bus(), log, self.guard, lambda: {"secret": 1}, lambda request: 1
         )
-        self.ble = self.link.radio.ble = Ble()  # type: ignore[assignment]
+        self.link.start()
         self.control = self.link.radio.control = 9
         self.link.radio.owners = {9: None}
 
     def irq(self, event: int, *data: Any) -> Any:
-        answer = self.link._irq(event, data)
-        assert self.link.irq_errors == 0
+        answer = self.link.door.irq(event, data)
+        assert self.link.door.errors == 0
         return answer
 
     def connect(self, key: bytes) -> int:
@@ -248,7 +255,7 @@ def test_a_host_may_leave_while_it_is_looked_at(env: Environment, what: str) -> 
         rig.connect(A)
         return rig
 
-    at_every_step(prepare, lambda rig: getattr(rig.link, what), leaves, lambda rig: None)
+    at_every_step(prepare, lambda rig: getattr(rig.link.door, what), leaves, lambda rig: None)
 
 
 def test_the_link_knows_whether_it_is_on_the_air(env: Environment) -> None:

@@ -240,7 +240,7 @@ def test_a_phone_that_comes_back_goes_on_live(folder: Path) -> None:
         assert len(first.packets) == sent
         second.check_order(second.ids[0])
         assert 40 < len(second.packets) <= 120, "two fragments a frame of the last second only"
-        assert world.glasses.link.irq_errors == 0
+        assert world.glasses.link.door.errors == 0
         # All of it waits for a Lunette host.
         await second.client.disconnect()
         world.listen()
@@ -359,7 +359,7 @@ def test_the_time(folder: Path) -> None:
         await asyncio.sleep(0.1)
         assert world.glasses.link.refused == 4
         assert rtc.datetime()[:6] == (2028, 2, 29, 1, 23, 59)
-        assert world.glasses.link.irq_errors == 0
+        assert world.glasses.link.door.errors == 0
 
     run_omi(folder, test)
 

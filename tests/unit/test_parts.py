@@ -267,42 +267,116 @@ def test_the_battery_is_read_through_its_divider() -> None:
     async def test(chip: Chip, env: Environment) -> None:
         from glasses.parts.battery import Battery
 
-        battery = Battery(8, ratio=2.0, empty_v=3.3, full_v=4.2)
-        for volts, percent in ((4.2, 100), (3.75, 50), (3.3, 0), (3.0, 0), (4.4, 100)):
+        battery = Battery(8, ratio=2.0)
+        for volts in (4.2, 3.75, 3.3, 3.0, 4.4):
             chip.analog.volts[8] = volts / 2
             assert battery.volts() == pytest.approx(volts, abs=0.01)
-            assert battery.percent() == pytest.approx(percent, abs=1)
 
     with_chip(test)
 
 
+def test_a_board_calibrates_its_divider() -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.battery import Battery
+
+        chip.analog.error_mv = 40  # of the converter, at the pin
+        chip.analog.volts[8] = 3.84 / 2.1
+        assert Battery(8, 2.0).volts() == pytest.approx(3.84 / 2.1 * 2 + 0.08, abs=0.003)
+        assert Battery(8, 2.1, offset_mv=-84).volts() == pytest.approx(3.84, abs=0.003)
+
+    with_chip(test)
+
+
+@pytest.mark.parametrize("spikes", [[0.0], [3.1], [0.0, 3.1], [1.92, 0.0, 1.92, 1.92]])
+def test_a_reading_that_is_far_off_does_not_count(spikes: list[float]) -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.battery import Battery
+
+        chip.analog.noise_lsb = 3
+        chip.analog.volts[8] = 1.92
+        battery = Battery(8)
+        chip.analog.spikes = list(spikes)
+        assert battery.volts() == pytest.approx(3.84, abs=0.008)
+        assert chip.analog.spikes == []
+
+    with_chip(test)
+
+
+def test_a_converter_that_does_not_answer_is_an_oserror() -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.battery import Battery
+
+        battery = Battery(8)
+        chip.analog.volts[8] = 1.92
+        chip.analog.failing = 1
+        with pytest.raises(OSError):
+            battery.volts()
+        assert battery.volts() == pytest.approx(3.84, abs=0.01)
+
+    with_chip(test)
+
+
+@pytest.mark.parametrize("active", [0, 1])
+def test_usb_and_the_charger_are_levels_at_pins(active: int) -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.charger import Charger
+        from glasses.parts.usb_sense import UsbSense
+
+        usb, charger = UsbSense(9, active), Charger(10, active)
+        for there in (True, False, True):
+            for pin in (9, 10):
+                chip.pins.drive(pin, active if there else 1 - active)
+            assert usb.present is there and charger.charging is there
+
+    with_chip(test)
+
+
+def test_a_charger_that_lets_go_of_its_drain_does_not_charge() -> None:
+    async def test(chip: Chip, env: Environment) -> None:
+        from glasses.parts.charger import Charger
+
+        charger = Charger(10)
+        chip.pins.drive(10, 0)
+        assert charger.charging
+        chip.pins.drive(10, None)
+        assert not charger.charging
+
+    with_chip(test)
+
+
+def made(declared: dict[str, Any]) -> Any:
+    from glasses.board import Parts
+
+    parts = Parts(SimpleNamespace(PARTS=declared))
+    parts.make_rest()
+    return parts
+
+
 def test_nothing_is_captured_in_the_dark() -> None:
     async def test(chip: Chip, env: Environment) -> None:
-        from glasses.board import Parts
-
         declared: dict[str, Any] = dict(virtual_board().PARTS)
         declared["light"] = declared["light"] | {"pin": 99}
-        parts = Parts(SimpleNamespace(PARTS=declared), Flag())
-        assert parts.names() == {"light": False, "mic": False, "battery": True, "talk": True}
+        parts = made(declared)
+        assert parts.names() == {"light": False, "mic": False, "battery": True, "usb": True, "talk": True}
         assert any("capture light" in problem for problem in parts.problems)
         del declared["light"]  # a board that has none says so in its data
-        assert Parts(SimpleNamespace(PARTS=declared), Flag()).names()["mic"] is True
+        assert made(declared).names()["mic"] is True
 
     with_chip(test)
 
 
 def test_a_part_that_cannot_be_is_said_and_the_others_work() -> None:
     async def test(chip: Chip, env: Environment) -> None:
-        from glasses.board import BoardError, Parts
+        from glasses.board import BoardError
 
         declared: dict[str, Any] = dict(virtual_board().PARTS)
         declared["battery"] = declared["battery"] | {"pin": 40}  # no ADC there
         declared["extra"] = {"driver": "button", "pin": 99}
-        parts = Parts(SimpleNamespace(PARTS=declared), Flag())
-        assert parts.names() == {"light": True, "mic": True, "battery": False, "talk": True}
-        assert [p.split(":")[0] for p in parts.problems] == ["battery", "extra"]
+        parts = made(declared)
+        assert parts.names() == {"light": True, "mic": True, "battery": False, "usb": True, "talk": True}
+        assert [p.split(":")[0] for p in parts.problems] == ["extra", "battery"]
         del declared["mic"]["sd"]
         with pytest.raises(BoardError, match="mic lacks sd"):
-            Parts(SimpleNamespace(PARTS=declared), Flag())
+            made(declared)
 
     with_chip(test)

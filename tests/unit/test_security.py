@@ -138,7 +138,7 @@ def test_a_stranger_hears_nothing_in_any_order(folder: Path, part: int) -> None:
         finally:
             talking.cancel()
         link = world.glasses.link
-        assert link.connects == 0
+        assert link.door.connects == 0
         assert link.guard.refused_pairings == len(mine)
         assert link.counters()["link.irq_errors"] == 0
         assert len(link.guard.bonds.hosts) == 1
@@ -194,7 +194,7 @@ def test_a_new_host_pairs_after_the_gesture_and_is_known_after_a_restart(folder:
     async def test(world: World) -> None:
         world.listen()
         await asyncio.sleep(8)
-        assert world.glasses.link.connects == 0, "without the gesture nobody is let in"
+        assert world.glasses.link.door.connects == 0, "without the gesture nobody is let in"
         start = asyncio.get_running_loop().time()
         await _gesture(world)
         assert _blinks(world, start) >= 2, "one for the finger's capture, one at the rung"
@@ -243,7 +243,7 @@ def test_a_second_host_pairs_while_the_first_is_served(folder: Path) -> None:
         assert second.gone, "one host is served at a time"
         (recording,) = await world.complete(1)
         assert (recording.lost, recording.crc_ok) == (0, True)
-        assert world.glasses.link.connects == 1
+        assert world.glasses.link.door.connects == 1
         assert [host["me"] for host in world.glasses.security.hosts()] == [False, True]
         await second.leave()
 
@@ -259,7 +259,7 @@ def test_forgetting_by_gesture(folder: Path) -> None:
         assert not world.glasses.link.connected
         assert world.glasses.security.hosts() == []
         await asyncio.sleep(10)
-        assert world.glasses.link.connects == 1
+        assert world.glasses.link.door.connects == 1
 
     run_world(folder, test)
 
@@ -275,7 +275,7 @@ def test_forgetting_by_command(folder: Path) -> None:
         assert not world.glasses.link.connected
         assert b"peer" not in (folder / "bonds.json").read_bytes()
         await asyncio.sleep(10)
-        assert world.glasses.link.connects == 1
+        assert world.glasses.link.door.connects == 1
 
     run_world(folder, test)
 

@@ -1,6 +1,8 @@
 """What every capturing part has in common: the light is on before the first sample and goes out
 after the last. This is the one place that makes it so; microphone and camera inherit it."""
 
+import time
+
 
 class CapturePart:
     """`light` is a Led or None (a board without one says so in its data)."""
@@ -9,6 +11,8 @@ class CapturePart:
         self._light = light
         self._capturing = False
         self.starts = 0
+        self._on_ms = 0  # of captures that have ended
+        self._since = 0  # ticks_ms of the one that runs
 
     @property
     def capturing(self):
@@ -29,6 +33,7 @@ class CapturePart:
         if self._light is not None:
             self._light.hold()
         self._capturing = True
+        self._since = time.ticks_ms()
         try:
             self._begin()
         except BaseException:
@@ -44,5 +49,14 @@ class CapturePart:
             self._finish()
         finally:
             self._capturing = False
+            self._on_ms += time.ticks_diff(time.ticks_ms(), self._since)
             if self._light is not None:
                 self._light.unhold()
+
+    def on_ms(self):
+        """How long it has captured since the start."""
+        if self._capturing:
+            now = time.ticks_ms()
+            self._on_ms += time.ticks_diff(now, self._since)
+            self._since = now
+        return self._on_ms

@@ -44,6 +44,7 @@ class I2SMicrophone(CapturePart):
         self.take_overruns = 0
         self.overruns = 0
         self.stalls = 0
+        self.on_filled = None  # called in the interrupt, when a buffer was filled
         self._callback = self._on_filled  # a bound method is made once, not per interrupt
 
     def _begin(self):
@@ -87,6 +88,13 @@ class I2SMicrophone(CapturePart):
         self._done += 1
         self._last_us = self._moved_us = time.ticks_us()
         self._due_us = time.ticks_add(self._due_us, FRAME_MS * 1000)
+        if self.on_filled is not None:
+            self.on_filled()
+
+    def due_ms(self):
+        """Milliseconds until the next buffer should be filled, 0 when it is late."""
+        left = time.ticks_diff(time.ticks_add(self._due_us, FRAME_MS * 1000), time.ticks_us())
+        return max(0, left // 1000)
 
     def ready(self):
         return self._done != self._taken

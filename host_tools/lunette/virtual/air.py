@@ -11,25 +11,24 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from typing import Any, cast
 
 from bumble.core import InvalidPacketError
 from bumble.device import Device
-from bumble.hci import Address
+from bumble.hci import Address, HCI_AclDataPacket, HCI_Number_Of_Completed_Packets_Event, HCI_Packet
 from bumble.host import Host
 from bumble.transport.common import AsyncPipeSink, PacketParser, TransportLostError
 
 from lunette.virtual.controller import RadioController
 from lunette.virtual.link_model import LinkModel
 from lunette.virtual.medium import Medium
+from lunette.virtual.quiet_bumble import make_quiet
 from lunette.virtual.radio_link import TO_CENTRAL, TO_PERIPHERAL
 from lunette.virtual.static_device import json_keystore, new_device, static_address
 
 __all__ = ["Air", "LinkModel"]
 
-# Without a handler of its own, Bumble's routine warnings would appear on a user's terminal.
-logging.getLogger("bumble").addHandler(logging.NullHandler())
+make_quiet()
 
 
 class Air:
@@ -64,8 +63,7 @@ class Air:
             raise ValueError(f"address: {own} is already on the air")
         controller = RadioController(name, self._medium)
         controller.random_address = controller.identity = own
-        # The pipe makes the controller answer after the host is ready to listen, as a real one would.
-        host = Host(cast(Any, controller), AsyncPipeSink(controller))
+        host = _DirectHost(cast(Any, controller), _DirectSink(controller))
         device = new_device(name, own, host, json_keystore(keystore, own) if keystore else None)
         self._devices[device] = controller
         try:
@@ -87,6 +85,22 @@ class Air:
         # as nobody would ever look at the error of a task.
         host.emit("flush")
         asyncio.get_running_loop().call_soon(_fail_pending_command, host)
+
+    def rest(self, device: Device) -> bool:
+        """As `remove`, for a device that will be given its power back as it is: making one takes long. False,
+        and nothing is done, if it has a link, or is in the middle of something."""
+        controller = self._devices.get(device)
+        if controller is None or controller.le_connections or device.host.pending_command is not None:
+            return False
+        controller.le_legacy_advertiser.stop()
+        device.legacy_advertiser = None
+        assert controller.identity is not None
+        device.random_address = controller.random_address = controller.identity
+        return True
+
+    def controller(self, device: Device) -> RadioController | None:
+        """What is between that device and the air, for whoever counts what it sends; None: it has gone."""
+        return self._devices.get(device)
 
     async def serve(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Offer controllers by HCI (H4) over TCP, one for each client. Returns the port.
@@ -171,6 +185,39 @@ class Air:
         # Bumble's tasks were cancelled above; they end within a few turns of the loop.
         for _ in range(5):
             await asyncio.sleep(0)
+
+
+class _DirectSink(AsyncPipeSink):
+    """To the controller of a host in this process. The pipe makes it answer after the host is ready to
+    listen, as a real one would. Data, which are most of it, need not become bytes in between."""
+
+    def __init__(self, controller: RadioController):
+        super().__init__(controller)
+        self._controller = controller
+
+    def on_data(self, packet: HCI_AclDataPacket) -> None:
+        self.loop.call_soon(self._on_data, packet)
+
+    def _on_data(self, packet: HCI_AclDataPacket) -> None:
+        if self._controller.powered:
+            self._controller.on_hci_acl_data_packet(packet)
+
+
+class _DirectHost(Host):
+    def send_hci_packet(self, packet: HCI_Packet) -> None:
+        if isinstance(packet, HCI_AclDataPacket) and isinstance(self.hci_sink, _DirectSink):
+            self.hci_sink.on_data(packet)
+        else:
+            super().send_hci_packet(packet)
+
+    def on_direct(self, packet: HCI_AclDataPacket | HCI_Number_Of_Completed_Packets_Event) -> None:
+        """From the controller, as it is."""
+        if not self.ready:
+            return
+        if isinstance(packet, HCI_AclDataPacket):
+            self.on_hci_acl_data_packet(packet)
+        else:
+            self.on_hci_number_of_completed_packets_event(packet)
 
 
 class _Nothing:

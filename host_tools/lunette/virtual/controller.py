@@ -56,6 +56,8 @@ _PHY_BITS = ((hci.PhyBit.LE_2M, "2M"), (hci.PhyBit.LE_1M, "1M"))
 # What Bumble's controller answers but does not list, or does not have.
 _ALSO_SUPPORTED = {hci.HCI_READ_LOCAL_SUPPORTED_COMMANDS_COMMAND, hci.HCI_LE_SET_PHY_COMMAND}
 
+_DIRECT = (hci.HCI_AclDataPacket, hci.HCI_Number_Of_Completed_Packets_Event)
+
 _Error = hci.HCI_ErrorCode
 
 
@@ -199,6 +201,7 @@ class RadioAdvertiser(LegacyAdvertiser):
         if not self.enabled:
             return
         kind = self.advertising_type
+        self.controller.advertised += 1
         self.controller.send_advertising_pdu(
             Advertisement(
                 sender=self.controller,
@@ -243,6 +246,8 @@ class RadioController(Controller):
         self.host_takes_data = True
         """False while the way to the host is full; then the link's flow control holds the peer back."""
         self.powered = True
+        self.advertised = 0
+        """Advertising events so far."""
         self.identity: hci.Address | None = None
         """What the air knows its owner by, whatever address it uses."""
         self._resolving = ResolvingList()
@@ -283,7 +288,16 @@ class RadioController(Controller):
             super().on_packet(packet)
 
     def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
-        asyncio.get_running_loop().call_soon(self._to_host, bytes(packet))
+        direct = getattr(self.hci_sink, "on_direct", None)
+        if direct is not None and isinstance(packet, _DIRECT):
+            asyncio.get_running_loop().call_soon(self._to_host_direct, direct, packet)
+        else:
+            asyncio.get_running_loop().call_soon(self._to_host, bytes(packet))
+
+    def _to_host_direct(self, take: Callable[[hci.HCI_Packet], None], packet: hci.HCI_Packet) -> None:
+        """To a host in this process: the two packets of which there are most need not become bytes."""
+        if self.powered and self.hci_sink is not None:
+            take(packet)
 
     def _to_host(self, packet: bytes) -> None:
         if self.powered and self.hci_sink is not None:

@@ -29,11 +29,13 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from heapq import heappop
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 from lunette.virtual import viper as _viper
+from lunette.virtual.chip.power import ChipStopped
 
 T = TypeVar("T")
 _Ready = list[tuple[selectors.SelectorKey, int]]
@@ -46,6 +48,7 @@ SCHEDULE_DEPTH = 8
 
 # Slack for binary fractions: 0.29 s must read as 290 ms. The loop's own timers use the same slack.
 _RESOLUTION_S = 1e-9
+_POLL_EVERY = 256
 
 
 class DeadlockError(RuntimeError):
@@ -82,8 +85,41 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._jobs = 0
         self._jumping = _JumpingSelector()
         self._jumping.idle = self._idle
+        self._turn = 0
         super().__init__(self._jumping)
         self._own_descriptors = len(self._jumping.get_map())  # the loop's wake-up socket
+
+    def _run_once(self) -> None:
+        """One turn: asyncio's own, without the look at file descriptors when nobody outside has any. They
+        are looked at now and then all the same, because a thread's wake-up fills the loop's socket."""
+        self._turn += 1
+        shared: Any = self
+        alone = not self._jobs and len(self._jumping.get_map()) <= self._own_descriptors
+        scheduled, ready = shared._scheduled, shared._ready
+        if not alone or self._turn % _POLL_EVERY == 0 or not (scheduled or ready):
+            super()._run_once()  # type: ignore[misc]
+            return
+        while scheduled and scheduled[0]._cancelled:
+            shared._timer_cancelled_count -= 1
+            heappop(scheduled)._scheduled = False
+        if not ready and not shared._stopping:
+            if not scheduled:
+                return  # the next turn sees to it
+            self._now += max(0.0, scheduled[0]._when - self._now)
+        limit = self._now + shared._clock_resolution
+        while scheduled and scheduled[0]._when < limit:
+            handle = heappop(scheduled)
+            handle._scheduled = False
+            ready.append(handle)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        # The end of a program on the chip is no error of whoever happened to be running.
+        if not isinstance(context.get("exception"), ChipStopped):
+            super().call_exception_handler(context)
 
     def time(self) -> float:
         """Virtual seconds."""
@@ -168,13 +204,16 @@ async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
 class Clock:
     """What ``time.ticks_*`` read: microseconds since the glasses' power on.
 
-    The running `VirtualLoop`'s time if there is one in this thread, else `fallback_us`, plus
-    ``offset_us`` (set it to put a counter's wrap where a test wants it).
+    The running `VirtualLoop`'s time if there is one in this thread, else `fallback_us`, since `boot_us`, plus
+    ``offset_us`` (set it to put a counter's wrap where a test wants it). `on_blocked` is called after time
+    has passed in a program that did not let go: interrupts come then.
     """
 
     def __init__(self) -> None:
         self.fallback_us = 0
+        self.boot_us = 0
         self.offset_us = 0
+        self.on_blocked: Callable[[], None] = lambda: None
 
     @staticmethod
     def _loop() -> VirtualLoop | None:
@@ -185,7 +224,7 @@ class Clock:
         """Microseconds, not wrapped."""
         loop = self._loop()
         base = self.fallback_us if loop is None else int((loop.time() + _RESOLUTION_S) * 1e6)
-        return base + self.offset_us
+        return base - self.boot_us + self.offset_us
 
     def sleep_us(self, duration: int) -> None:
         """Block: time passes and nothing else runs. Negative durations return at once."""
@@ -196,6 +235,7 @@ class Clock:
             self.fallback_us += duration
         else:
             loop.advance(duration / 1e6)
+            self.on_blocked()
 
 
 # --- time -----------------------------------------------------------------------------------------
@@ -340,10 +380,17 @@ class Scheduler:
             function, arg = self._queue.popleft()
         try:
             function(arg)
+        except ChipStopped:
+            pass  # it went to sleep, or the program was over before its turn came
         except Exception as error:
             self.failures.append(error)
             print_exception(error)
         return True
+
+    def clear(self) -> None:
+        """The program is over: what it had scheduled does not run any more."""
+        with self._lock:
+            self._queue.clear()
 
     def run_pending(self) -> None:
         """Run what is queued now, for code without a loop."""
@@ -462,7 +509,7 @@ def micropython_modules(
         (builtins, dict(_viper._TYPES)),
         (sys, {"print_exception": print_exception}),
     ]
-    before_path = list(sys.path)
+    before_path, before_finders = list(sys.path), list(sys.meta_path)
     placed = dict(extra or {})
     before_modules = {n: m for n, m in sys.modules.items() if n in placed or _belongs(n, m, folders)}
     for name in before_modules:
@@ -482,7 +529,7 @@ def micropython_modules(
         yield environment
     finally:
         _active = None
-        sys.path[:] = before_path
+        sys.path[:], sys.meta_path[:] = before_path, before_finders
         for name in [n for n, m in sys.modules.items() if n in placed or _belongs(n, m, folders)]:
             del sys.modules[name]
         sys.modules.update(before_modules)

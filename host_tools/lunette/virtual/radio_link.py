@@ -103,6 +103,8 @@ class RadioLink:
         self.phys: tuple[str, str] = ("1M", "1M")
         self.encrypted = False
         self.closed = False
+        self.held = 0  # connection events in which something was said
+        self.octets = 0  # of payload on air, both ways, as often as they were sent
         self._interval_s = model.interval_units * 1.25e-3
         self._made_at = self._loop.time()
         self._anchor = self._made_at + _FIRST_EVENT_S
@@ -130,6 +132,11 @@ class RadioLink:
     def alive(self) -> bool:
         """Not closed and not already bound to be lost."""
         return not self.closed and not self._cut
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds from one connection event to the next."""
+        return self._interval_s
 
     def use_model(self, model: LinkModel) -> None:
         """Take loss, jitter and the length of events from another model."""
@@ -242,6 +249,7 @@ class RadioLink:
         self._event_end = self._anchor + (index + 1) * self._interval_s
         self._exchanges = 0
         self._stats.events += 1
+        self.held += 1
         self._exchange(start)
 
     def _exchange(self, start: float) -> None:
@@ -263,6 +271,7 @@ class RadioLink:
             self._wake(backlog=True)
             return
         self._exchanges += 1
+        self.octets += octets[0] + octets[1]
         for direction in (TO_PERIPHERAL, TO_CENTRAL):
             self._stats.directions[direction].airtime_s += pdu_airtime_s(
                 octets[direction], self.phys[direction], self.encrypted

@@ -124,6 +124,7 @@ class VirtualGlasses:
 
             self.chip.pins.watch(watch)
         self.battery(4.0)
+        self.usb(True)
         for part in self.board.parts:
             if self.board.parts[part].get("driver") == "button":
                 self.release(part)
@@ -260,6 +261,13 @@ class VirtualGlasses:
         data = self.board.parts.get("battery")
         if data is not None:
             self.chip.analog.volts[int(data["pin"])] = volts / float(data["ratio"])
+
+    def usb(self, plugged: bool) -> None:
+        """Plug the USB cable in or out: in, it keeps them awake. Nothing happens on a board that cannot tell."""
+        data = self.board.parts.get("usb")
+        if data is not None:
+            active = int(data.get("active", 1))
+            self.chip.pins.drive(int(data["pin"]), active if plugged else 1 - active)
 
     @property
     def dark_s(self) -> float:

@@ -16,12 +16,27 @@ from lunette.virtual.chip.chips import chip_data
 from lunette.virtual.chip.i2s import I2s
 from lunette.virtual.chip.memory import Memory
 from lunette.virtual.chip.pins import Pins
-from lunette.virtual.chip.power import Power
+from lunette.virtual.chip.power import ChipStopped, Power
 from lunette.virtual.chip.sound import Sound
 from lunette.virtual.chip.timers import Timers
 from lunette.virtual.hal import _ops as ops
 
 DEFAULT_ID = bytes.fromhex("7cdfa1000001")
+
+
+class Wire:
+    """A program's way to the chip, in this process: what its `_port` module holds."""
+
+    def __init__(self, call: Callable[..., Answer]):
+        self.call = call
+
+    def cut(self, kind: str) -> None:
+        """The program is over (`ChipStopped.kind`): whatever it still tries raises that, and does nothing."""
+
+        def refuse(op: int, a: int, b: int, c: int, d: int, data: Any) -> Answer:
+            raise ChipStopped(kind)
+
+        self.call = refuse
 
 
 class Chip:
@@ -32,7 +47,10 @@ class Chip:
     * ``on_reset(kind)``: "hard" or "wdt": restart the program; "soft": the program exits by itself;
     * ``on_sleep(ms)``: deep sleep begins (None: no timer): stop the program;
     * ``on_wake(reason)``: deep sleep is over: start the program;
-    * ``on_radio_off()``: light or deep sleep or a reset took the radio down, at once.
+    * ``on_radio_off()``: light or deep sleep or a reset took the radio down, at once;
+    * ``on_halt(kind)``: the same as the first two ("deepsleep" for sleep), but at that instant, before the
+      program's call returns: whoever runs it in this process must let nothing more of it happen;
+    * ``on_change()``: what the chip draws current for is about to change, or has: its clock, a port of I2S.
 
     `errors` holds what the program's interrupt handlers raised, in this process.
     """
@@ -61,8 +79,13 @@ class Chip:
         self.on_sleep: Callable[[int | None], None] | None = None
         self.on_wake: Callable[[int], None] | None = None
         self.on_radio_off: Callable[[], None] | None = None
+        self.on_halt: Callable[[str], None] | None = None
+        self.on_change: Callable[[], None] | None = None
         self.errors: deque[Exception] = deque(maxlen=100)
         self._port: Any = None
+        self._wire: Wire | None = None
+        self._delivering = False
+        self.i2s.on_change = self.tell_change
         self.bus.register(
             {
                 ops.UNIQUE_ID: lambda a, b, c, d, data: self.unique_id,
@@ -103,10 +126,18 @@ class Chip:
     def tell_reset(self, kind: str) -> None:
         if self.on_reset is not None:
             asyncio.get_running_loop().call_soon(self.on_reset, kind)
+        if self.on_halt is not None:
+            self.on_halt(kind)
 
     def tell_sleep(self, ms: int | None) -> None:
         if self.on_sleep is not None:
             asyncio.get_running_loop().call_soon(self.on_sleep, ms)
+        if self.on_halt is not None:
+            self.on_halt("deepsleep")
+
+    def tell_change(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
 
     def tell_wake(self, reason: int) -> None:
         if self.on_wake is not None:
@@ -122,10 +153,25 @@ class Chip:
     # --- a program in this process ------------------------------------------------------------------
 
     def attach_cpython(self, port_module: Any) -> None:
-        """Make this the chip of the HAL whose `_port` module is given, in this process."""
+        """Make this the chip of the HAL whose `_port` module is given, in this process, and of no other."""
+        self.detach_cpython("replaced")
         self._port = port_module
-        port_module.attach(self)
+        self._wire = Wire(self.call)
+        port_module.attach(self._wire)
         self.bus.ring = self._ring
+
+    def detach_cpython(self, kind: str) -> None:
+        """That program is over: what it asks of the chip from now on raises ``ChipStopped(kind)``."""
+        if self._wire is not None:
+            self._wire.cut(kind)
+        self._wire = self._port = self.bus.ring = None
+
+    def catch_up(self) -> None:
+        """The program was blocked, and the clock has moved on: what the hardware did by itself meanwhile,
+        then the program's interrupts, as between two bytecodes. May raise `ChipStopped`: the watchdog."""
+        self.power.catch_up()
+        self.i2s.catch_up()
+        self.deliver()
 
     def call(self, op: int, a: int, b: int, c: int, d: int, data: Any) -> Answer:
         """A request from this process; a reset or deep sleep raises `ChipStopped`."""
@@ -137,10 +183,20 @@ class Chip:
             asyncio.get_running_loop().call_soon(self.deliver)
 
     def deliver(self) -> None:
-        """Run the program's handlers of all interrupts that wait."""
-        self.bus.drain(self._handle)
+        """Run the program's handlers of all interrupts that wait, unless this is one of them."""
+        if self._delivering:
+            return
+        self._delivering = True
+        try:
+            self.bus.drain(self._handle)
+        except ChipStopped:
+            pass  # a handler went to sleep, or was running when the program ended
+        finally:
+            self._delivering = False
 
     def _handle(self, e0: int, e1: int, e2: int, e3: int, payload: bytes) -> None:
+        if self._port is None:
+            return
         try:
             self._port.interrupt(e0, e1, e2, e3, payload)
         except Exception as error:  # printed and forgotten, as the scheduler of MicroPython does

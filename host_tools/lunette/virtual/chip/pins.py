@@ -38,9 +38,12 @@ class _Drive:
     pwm: tuple[int, int] | None = None  # frequency, duty of 65535
 
 
+_NOTHING = _Drive()
+
+
 @dataclass
 class _Pad:
-    live: _Drive = _Drive()
+    live: _Drive = _NOTHING
     held: _Drive | None = None
     trigger: int = 0
     outside: int | None = None
@@ -142,12 +145,15 @@ class Pins:
         """
         keep = set(keep_pulls)
         for n, pad in self._pads.items():
+            if pad.live is _NOTHING and pad.held is None:  # most of them, at each of many wake-ups
+                pad.trigger = 0
+                continue
             pad.trigger = 0
             if cause == "soft":
                 if pad.live.pwm is not None:
                     pad.live = replace(pad.live, pwm=None, out=0)
             else:
-                pad.live = _Drive(pull=pad.live.pull) if n in keep else _Drive()
+                pad.live = _Drive(pull=pad.live.pull) if n in keep else _NOTHING
                 lost = cause == "deepsleep" and n not in self._data.wake_pins and not self.hold_in_deep_sleep
                 if cause == "power_on" or lost:
                     pad.held = None

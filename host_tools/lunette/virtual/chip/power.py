@@ -37,7 +37,7 @@ class ChipStopped(BaseException):
     """In CPython: the program asked for a reset or deep sleep, so nothing after the call runs.
 
     On the chip the call does not return; a BaseException passes the `except Exception` of the
-    program the same way. `kind` is "hard" or "deepsleep"; `ms` is the sleep asked for, or None.
+    program the same way. `kind` is "hard", "wdt" or "deepsleep"; `ms` is the sleep asked for, or None.
     """
 
     def __init__(self, kind: str, ms: int | None = None):
@@ -162,6 +162,7 @@ class Power:
             names = [f"{f}MHz" if f != 80 else "80Mhz" for f in self._data.freqs_mhz]
             raise ValueError(f"frequency must be {', '.join(names[:-1])} or {names[-1]}")
         self.freq_hz = hz // 1_000_000 * 1_000_000
+        self._chip.tell_change()
 
     # --- watchdog -----------------------------------------------------------------------------------
 
@@ -197,9 +198,18 @@ class Power:
         if loop.time() < self._wdt_deadline:
             self._wdt_handle = loop.call_at(self._wdt_deadline, self._wdt_expired)
             return
-        self._wdt_handle = None
+        self._bite()
+
+    def _bite(self) -> None:
+        self._wdt_stop()
         self._chip.reset("wdt")
         self._chip.tell_reset("wdt")
+
+    def catch_up(self) -> None:
+        """The program was blocked until now: `ChipStopped` if the watchdog has bitten meanwhile."""
+        if self._wdt_handle is not None and asyncio.get_running_loop().time() >= self._wdt_deadline:
+            self._bite()
+            raise ChipStopped("wdt")
 
     # --- wake sources -------------------------------------------------------------------------------
 

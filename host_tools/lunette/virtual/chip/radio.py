@@ -39,12 +39,16 @@ class Radio:
     def __init__(self, bus: Bus):
         self._bus = bus
         self._device: Device | None = None
+        self._known: Device | None = None  # has our handlers already
         self._active = False
         self._name = "MPY ESP32"
         self._mtu = 256
         self._connections: dict[int, Connection] = {}
         self._work: asyncio.Queue[Callable[[], Awaitable[Any]]] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
+        self._busy = False  # the worker is in the middle of something
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after the radio went on or off, or a connection came, changed or went."""
         self.questions = Questions(bus)
         self.security = Security(bus, self.questions)
         self._server = GattServer(
@@ -86,29 +90,41 @@ class Radio:
         return self._server.pending(handle) if self._device is not None and self._active else 0
 
     def plug(self, device: Device) -> None:
-        """Use this (powered on) device as the radio."""
+        """Use this (powered on) device as the radio: a new one, or the one that `cut` gave back."""
         self._device = device
         self.security.plug(device)
         self._server.plug(device)
-        fixed_channels_only(device)
-        device.on(Device.EVENT_CONNECTION, self._on_connection)
+        if device is not self._known:
+            self._known = device
+            fixed_channels_only(device)
+            device.on(Device.EVENT_CONNECTION, self._on_connection)
         if self._worker is None:
             self._worker = asyncio.ensure_future(self._run())
 
     async def unplug(self) -> None:
         """Take the device away at once, without a word to its peers."""
-        worker, self._worker = self._worker, None
+        worker = self._worker
+        self.cut()
+        if worker is not None:
+            await asyncio.gather(worker, return_exceptions=True)
+
+    def cut(self) -> Device | None:
+        """The same at this instant. The device, if it is as it was when it was plugged in, but for what
+        `plug` sets anew; else None: its peers and its controller know of things that it no longer does."""
+        device, worker, self._worker = self._device, self._worker, None
+        clean = device is not None and not self._busy and not device.connections and self._work.empty()
         if worker is not None:
             worker.cancel()
-            await asyncio.gather(worker, return_exceptions=True)
-        while not self._work.empty():
-            self._work.get_nowait()
+        self._work = asyncio.Queue()  # a worker that does not hear of its end waits for the old one
+        self._busy = False
         self._connections.clear()
         self._advertising.forget()
-        self._server.clear(None)
+        self._server.clear(device if clean else None)
         self.security.unplug()
-        self._active = False
         self._device = None
+        self.reset()
+        self.on_change()
+        return device if clean else None
 
     def reset(self) -> None:
         """The chip was reset: the radio is off and has forgotten everything."""
@@ -130,12 +146,16 @@ class Radio:
         # so it is not what ends this: it hung about once in ten times on a busy computer.
         while asyncio.current_task() is self._worker:
             work = await self._work.get()
+            self._busy = True
             try:
                 await work()
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # a host that left in between
                 log.debug("radio: %s", error)
+            finally:
+                if asyncio.current_task() is self._worker:
+                    self._busy = False
 
     def _forget(self) -> None:
         self._active = False
@@ -149,6 +169,7 @@ class Radio:
             self._later(lambda c=connection: c.disconnect())  # type: ignore[misc]
         self._connections.clear()
         self._later(lambda: stop_advertising(device))
+        self.on_change()
 
     def _need_active(self) -> Device:
         if not self._active or self._device is None:
@@ -169,6 +190,7 @@ class Radio:
             self._active = True
             self._server.clear(self._device)
             self._device.gatt_server.max_mtu = self._mtu
+            self.on_change()
         elif not a and self._active:
             self._forget()
         return int(self._active)
@@ -232,6 +254,7 @@ class Radio:
             return
         handle = connection.handle
         self._connections[handle] = connection
+        self.on_change()
         self.security.opened(connection)
         address = bytes(reversed(bytes(connection.peer_address)))
         kind = 0 if connection.peer_address.is_public else 1
@@ -242,12 +265,14 @@ class Radio:
                 self.security.closed(handle)
                 self._server.closed(handle)
                 self._bus.interrupt(ops.SRC_BLE, _DISCONNECT, handle, kind, address)
+                self.on_change()
 
         def mtu() -> None:
             self._bus.interrupt(ops.SRC_BLE, _MTU, handle, connection.att_mtu)
 
         def parameters() -> None:
             p = connection.parameters
+            self.on_change()
             self._bus.interrupt(
                 ops.SRC_BLE,
                 _PARAMETERS,

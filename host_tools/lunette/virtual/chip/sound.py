@@ -13,6 +13,7 @@ Pcm = NDArray[np.int16]
 _NOISE_PERIOD = 1 << 17  # samples after which noise repeats (8 s at 16 kHz), seamlessly
 _KEEP_S = 600  # how long something said stays on record after its end
 _HUM_HZ = 50
+_LEAST, _MOST = np.int32(-32768), np.int32(32767)
 
 
 @dataclass
@@ -103,7 +104,8 @@ class Sound:
                 mix[a - start : b - start] += s.wave[np.arange(a - s.start, b - s.start) % len(s.wave)]
             else:
                 mix[a - start : b - start] += s.wave[a - s.start : b - s.start]
-        return np.clip(mix, -32768, 32767).astype(np.int16)
+        # Not np.clip, which takes longer to look at its arguments than to clip 20 ms.
+        return np.minimum(np.maximum(mix, _LEAST), _MOST).astype(np.int16)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

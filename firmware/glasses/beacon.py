@@ -1,0 +1,116 @@
+"""The beacon: a start out of deep sleep, by the timer, so that a host finds the glasses.
+
+Nearly every start is one of these, thousands a day, so it imports as little as advertising needs. What a
+host finds is the same as ever: services, keys and answers are those of the runtime, which is loaded when a
+paired host is there, and takes over the connection as it is.
+"""
+
+import time
+
+import machine
+
+from glasses import sleep
+from glasses.log import Log
+from glasses.presence import Presence
+from glasses.settings import Settings
+
+INTERVAL_MS = 20  # between two advertisements: as often as Bluetooth allows
+WINDOW_MS = 120  # five of them; a host that listens all the time needs one
+LOOK_MS = 10
+_LOOK_AT_BATTERY = 16  # beacons between two looks
+_WATCHDOG_MS = 20000
+_WEAK_V = 3.4  # then the runtime judges it in full, and switches off if it must
+# A host encrypts within a second of connecting, at slow intervals in two. Strangers are given no longer.
+ENCRYPT_MS = 3000
+
+
+class LastLevel:
+    """The battery as it was when we fell asleep: for the service that hosts read."""
+
+    def __init__(self, percent):
+        self._percent = percent
+
+    def percent(self):
+        return self._percent
+
+
+class Beacon:
+    """`start` (wake.Start). `steps` decides; then `go_back` sleeps on, or the runtime takes over."""
+
+    def __init__(self, start):
+        self._start = start
+        self._pins = sleep.wake_pins(start.board)
+        self._settings = Settings()
+        self._began = time.ticks_ms()
+        self._state = "sleep"
+
+    def _pressed(self):
+        """What a wake pin says: the name of a button, "usb" or ""."""
+        for name, pin, level, pull in self._pins:
+            if sleep.is_down(pin, level, pull):
+                return name
+        return ""
+
+    def steps(self):
+        """A generator of milliseconds to wait; at its end there is a reason to be awake, or `go_back`'s time.
+
+        Returns "" or the reason. No asyncio: loading that takes as long as advertising twice.
+        """
+        start = self._start
+        machine.WDT(timeout=_WATCHDOG_MS)  # deep sleep ends it; the runtime's takes it over
+        if start.slept.get("state") == "off":
+            return self._pressed()  # it was only to look whether a button that had been stuck is free
+        if self._settings.omi and self._settings.security == "open":
+            return "omi"  # its app would find other services here
+        if self._weak():
+            return "battery"
+        percent = start.slept.get("percent")
+        battery = None if percent is None else LastLevel(percent)
+        presence = Presence(start.board, self._settings, Log("warning"), battery)
+        presence.radio.resting = not start.slept.get("waiting")
+        presence.radio.start(presence.door.irq, INTERVAL_MS)
+        began = time.ticks_ms()
+        reason = ""
+        while not reason:
+            past = time.ticks_diff(time.ticks_ms(), began)
+            if past >= (ENCRYPT_MS if presence.guard.peers else WINDOW_MS):
+                presence.radio.stop()
+                presence.door.reset()
+                return ""
+            yield LOOK_MS
+            reason = "host" if presence.door.connected else self._pressed()
+        start.presence = presence
+        return reason
+
+    def _weak(self):
+        """Every so often: is it time for the runtime to look at the battery?"""
+        start = self._start
+        beacons = start.slept["beacons"] = start.slept.get("beacons", 0) + 1
+        if beacons % _LOOK_AT_BATTERY:
+            return False
+        start.parts.make_rest()
+        battery = start.parts.battery
+        try:
+            return battery is not None and battery.volts() < _WEAK_V
+        except OSError:
+            return False
+
+    def go_back(self):
+        """Sleep on. What this has cost is in the notes."""
+        from glasses.energy import Meter
+
+        start = self._start
+        board = start.board
+        state = start.slept.get("state", "sleep")
+        notes = start.slept
+        spent, charges = start.spent()
+        awake_ms = time.ticks_diff(time.ticks_ms(), start.began_ms)
+        meter = Meter(getattr(board, "CURRENTS", {}), charges)
+        meter.since(start.began_ms)
+        mhz = machine.freq() // 1000000
+        meter.account("standby", mhz, radio=start.slept["state"] != "off", advertise_ms=INTERVAL_MS)
+        spent["standby"] = spent.get("standby", 0) + awake_ms
+        notes["spent"] = spent
+        notes["charges"] = meter.charges()
+        reach_s = self._settings.reach_s if state == "sleep" else 0
+        sleep.enter(board, state, sleep.timer_ms(board, reach_s), notes)

@@ -1,0 +1,87 @@
+"""Dozing: light sleep with the radio off, and a beacon every `reach_s` seconds.
+
+Memory stays, so there is no start to pay for and a press is heard within a millisecond. It costs more
+than deep sleep all the time: `energy.cheaper_sleep` weighs the two. A stock image cannot keep Bluetooth on in
+light sleep, so it is switched off in between.
+"""
+
+import asyncio
+import time
+
+import machine
+
+from glasses import sleep, wake_sources
+from glasses.beacon import ENCRYPT_MS, INTERVAL_MS, LOOK_MS, WINDOW_MS
+from glasses.energy import cheaper_sleep
+
+
+class Doze:
+    def __init__(self, glasses):
+        self._glasses = glasses
+        self._power = glasses.power
+        self._link = glasses.link
+        self._fingers = glasses.fingers
+        self._settings = glasses.settings
+        self._board = glasses.board
+        self.beacons = 0
+
+    def fits(self):
+        """Light sleep is what the setting says, or what costs less."""
+        choice = self._settings.sleep
+        if choice == "auto":
+            choice = cheaper_sleep(getattr(self._board, "CURRENTS", {}), self._settings.reach_s)
+        return choice == "light"
+
+    async def run(self):
+        """Doze until there is a reason to be awake (True), or deep sleep must do (False)."""
+        link = self._link
+        link.stop()
+        while True:
+            pressed = self._sleep()
+            if pressed is None:
+                link.start()
+                return False
+            if pressed:
+                self._fingers.look()
+            link.radio.resting = not self._glasses.journal.waiting()
+            link.start(INTERVAL_MS)
+            if pressed or await self._call():
+                link.radio.renew(link.connected)
+                return True
+            link.stop()
+            self.beacons += 1
+
+    def _sleep(self):
+        """One light sleep. True: a pin has woken us, None: they cannot doze."""
+        reach_s = self._settings.reach_s
+        plan = sleep.plan(self._board, reach_s * 1000 if reach_s else None)
+        if plan.down or not self._power.enter("sleep", quiet=True):
+            return None
+        try:
+            wake_sources.arm(plan)
+            if plan.timer_ms is None:
+                machine.lightsleep()
+            else:
+                machine.lightsleep(plan.timer_ms)
+        except (AttributeError, OSError, ValueError):
+            return None
+        finally:
+            self._glasses.meter.light_slept("sleep")
+            self._power.enter("standby", quiet=True)
+        return bool(sleep.plan(self._board, None).down)
+
+    async def _call(self):
+        """Be there for hosts, for a moment. True if there is a reason to stay."""
+        link = self._link
+        began = time.ticks_ms()
+        while True:
+            past = time.ticks_diff(time.ticks_ms(), began)
+            if past >= (ENCRYPT_MS if link.guard.peers else WINDOW_MS):
+                return False
+            await asyncio.sleep_ms(LOOK_MS)
+            # Locks are what a press, USB or a task of the app leads to.
+            if link.connected or not self._power.drowsy or self._fingers.busy:
+                return True
+
+    def counters(self):
+        return {"power.beacons": self.beacons}
