@@ -2,14 +2,14 @@
 
 import binascii
 
+from glasses import protocol
+
 RESPONSE_BYTES = 31
 # Flags of the advertisement: no BR/EDR, and discoverable in general, or for a limited time while hosts
 # may pair.
 _GENERAL = 0x06
 _LIMITED = 0x05
-# Manufacturer data (0xFF) of one byte. Lunette has no company number, so it is that for tests, 0xFFFF.
-COMPANY = 0xFFFF
-RESTING = 0x01
+# Of manufacturer data, before the byte: length, type, protocol.COMPANY.
 _STATE = b"\x04\xff\xff\xff"
 
 
@@ -37,5 +37,5 @@ def compose(name, service, other=None, pairing=False, resting=False):
     if other:
         first, second = _uuid_field(other), first
     flags = b"\x02\x01" + bytes((_LIMITED if pairing else _GENERAL,))
-    state = _STATE + bytes((RESTING if resting else 0,))
+    state = _STATE + bytes((protocol.RESTING if resting else 0,))
     return flags + first + state, second + name_field(name.encode(), RESPONSE_BYTES - len(second))

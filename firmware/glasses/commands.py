@@ -95,7 +95,7 @@ class Commands:
         if self._off:
             self._glasses.standby.switch_off("a host")
         else:
-            self._glasses.standby.let_go()
+            self._glasses.standby.let_go("sleep")
 
     # --- settings -------------------------------------------------------------------------------
 

@@ -8,9 +8,12 @@ import asyncio
 import sys
 import time
 
+from glasses import protocol
 from glasses.guard import DEFAULT_INTERVAL_MS
 from glasses.pump import Pump
 from glasses.session import Session
+
+_BYE_MS = 300  # for the good-bye to leave
 
 
 class Link:
@@ -37,6 +40,7 @@ class Link:
         self.session = Session(journal, self.pump, log, hello, handle)
         journal.on_gone = self.pump.gone
         self.asked_ms = time.ticks_ms()  # when a host last asked for something, or came
+        self._leave_at = None  # ticks_ms at which the host is to go
         self.failed = 0  # other services that raised while they sent
 
     @property
@@ -76,8 +80,15 @@ class Link:
         self._changed = True
         self.pump.stop()
 
-    def hang_up(self):
-        """End the host's connection. Harmless without one."""
+    def good_bye(self, why):
+        """Tell the host that it need not come back by itself, then end its connection. Harmless without."""
+        if self._session and self.pump.running:
+            self.pump.control(protocol.BYE, protocol.dumps({"why": why}))
+            self.kick()
+        self._leave_at = time.ticks_add(time.ticks_ms(), _BYE_MS)
+        self._flag.set()
+
+    def _hang_up(self):
         host = self.door.host
         if host is not None:
             try:
@@ -147,6 +158,11 @@ class Link:
                 await asyncio.sleep_ms(self._wait_ms)
             else:
                 await self._flag.wait()
+            if self._leave_at is not None:
+                # What is queued for the host still leaves.
+                await asyncio.sleep_ms(max(0, time.ticks_diff(self._leave_at, time.ticks_ms())))
+                self._leave_at = None
+                self._hang_up()
             if self._changed:
                 self._changed = False
                 self._on_change()

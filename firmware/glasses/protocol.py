@@ -34,12 +34,17 @@ MORE = 0x04  # frame: the one after the last DATA or MORE, of the same recording
 CLOSE = 0x05  # id u32, count u32, crc32 u32, JSON metadata
 REPLY = 0x06  # JSON: {"id", "ok", "result" | "error"}
 GONE = 0x07  # id u32: there is no such recording (any more)
+BYE = 0x08  # JSON: {"why"}; the glasses end the connection, and want no host until they advertise so
 
 # Requests of the host; a request that starts with "{" is JSON: {"id", "op", ...}.
 ACK = 0x81  # id u32, next u32: every frame below `next` is on the host's disk
 RESUME = 0x82  # id u32, next u32: send this recording again from frame `next`
 READY = 0x83  # version u8: subscribed, start sending
 JSON_REQUEST = 0x7B
+
+# The glasses advertise one byte of manufacturer data. They have no company number: 0xFFFF is for tests.
+COMPANY = 0xFFFF
+RESTING = 0x01  # nothing is there for a host
 
 KINDS = ("speech", "photo", "log", "event")
 
@@ -137,7 +142,7 @@ def _json(body, start):
 def parse_message(kind, body):
     """The body of a message of the glasses as a tuple that starts with its type:
     (HELLO, dict), (OPEN, id, kind name, dict), (DATA, id, index, frame), (MORE, frame),
-    (CLOSE, id, count, crc, dict), (REPLY, dict), (GONE, id). Raises ProtocolError."""
+    (CLOSE, id, count, crc, dict), (REPLY, dict), (GONE, id), (BYE, dict). Raises ProtocolError."""
     n = len(body)
     if kind == MORE:
         return kind, bytes(body)
@@ -162,7 +167,7 @@ def parse_message(kind, body):
         if n != 4:
             raise ProtocolError("GONE of %d bytes" % n)
         return kind, struct.unpack_from("<I", body, 0)[0]
-    if kind == HELLO or kind == REPLY:
+    if kind == HELLO or kind == REPLY or kind == BYE:
         return kind, _json(body, 0)
     raise ProtocolError("unknown message %d" % kind)
 

@@ -15,6 +15,7 @@ _STUCK_S = 60  # a finger that long is none: something lies on the button
 _PEERS_S = 15  # strangers keep them awake for no longer, as often as they come
 _UNSAVED_S = 60  # until it is tried again to save what found no room
 _DAY_MS = 86400000
+_BYE_MS = 500  # for a host to be told, and to leave
 
 
 class Standby:
@@ -143,13 +144,13 @@ class Standby:
         if min(asked, self._idle_s()) >= limit and self._power.state == "connected":
             self._log.info("power", "the host wants nothing: good-bye")
             self.lingered += 1
-            self.let_go()
+            self.let_go("rest")
 
-    def let_go(self):
+    def let_go(self, why):
         """Send the host away, which need not come back as long as there is nothing for it, and sleep when the
         other reasons to be awake are over."""
         self._let_go = True
-        self._link.hang_up()
+        self._link.good_bye(why)
 
     # --- the task ---------------------------------------------------------------------------------
 
@@ -183,7 +184,9 @@ class Standby:
     async def _switch_off(self):
         self._log.info("power", "off: %s" % self._off)
         self._bus.emit("off", time.ticks_ms(), self._off)
-        self.let_go()
+        if self._link.connected:
+            self.let_go("off")
+            await asyncio.sleep_ms(_BYE_MS)
         left = await self._saver.save_all()
         if left:
             self._log.error("power", "%d recordings are lost: flash has no room" % left)

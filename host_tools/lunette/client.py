@@ -38,6 +38,7 @@ __all__ = [
     "scan",
 ]
 
+_REACH_S = 90.0  # for glasses that sleep to call
 _FIRST_CONNECTION_S = 30.0  # after they were heard
 
 
@@ -151,8 +152,12 @@ class Glasses(Asking):
             raise self._why()
 
     async def request(self, op: str, **fields: Any) -> Any:
-        """Ask for `op`; returns its result. Raises Disconnected at once while they are away, Refused,
-        NotPaired."""
+        """Ask for `op`; returns its result. Glasses that rest are waited for until they next call, which
+        may take as long as their setting `reach_s`. Raises Disconnected at once while they are away (else),
+        Refused, NotPaired."""
+        if self._listener is not None and self._listener.resting:
+            self._listener.want()
+            await self.wait_connected(_REACH_S)
         return await self._client().request(op, **fields)
 
     async def pair(self) -> None:

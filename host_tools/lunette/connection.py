@@ -69,6 +69,8 @@ class GlassesClient(Asking):
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self.hello: dict[str, Any] = {}
+        self.bye = ""
+        """Why the glasses said good-bye ("rest", "sleep", "off"): they want no host for now."""
         self._greeted: asyncio.Future[None] | None = None
         self._ended = False
         self._gone: asyncio.Future[None] | None = None  # done when it has ended
@@ -276,6 +278,9 @@ class GlassesClient(Asking):
             future = self._waiting.get(number) if isinstance(number, int) else None
             if future is not None and not future.done():
                 future.set_result(message[1])
+            return
+        elif message[0] == wire.BYE:
+            self.bye = str(message[1].get("why", "rest"))
             return
         if self._on_message is not None:
             self._on_message(message)

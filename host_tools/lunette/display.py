@@ -95,6 +95,8 @@ class Monitor:
         elif what == "connected":
             self.host = "connected"
             self.name = detail.get("name")
+        elif what == "resting":
+            self.host = "resting"
         elif what == "disconnected":
             if self.host == "connected":
                 self.host = "disconnected"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,15 +76,24 @@ async def scan(timeout: float = 5.0, backends: Backends | None = None) -> list[F
     return sorted(found, key=lambda f: -f.rssi)
 
 
+def is_resting(adv: Any) -> bool:
+    """They advertise that there is nothing for a host."""
+    state = adv.manufacturer_data.get(wire.COMPANY, b"")
+    return bool(state and state[0] & wire.RESTING)
+
+
 async def find(
-    name: str | None = None, timeout: float = 10.0, backends: Backends | None = None
+    name: str | None = None,
+    timeout: float = 10.0,
+    backends: Backends | None = None,
+    accept: Callable[[Any], bool] = lambda adv: True,
 ) -> BLEDevice | None:
-    """The first glasses heard (of that name or address, if given), or None after `timeout` seconds.
-    Raises LunetteError without a usable adapter."""
+    """The first glasses heard (of that name or address, if given) whose advertisement data `accept` takes,
+    or None after `timeout` seconds. Raises LunetteError without a usable adapter."""
     backends = backends or Backends()
 
     def wanted(device: BLEDevice, adv: Any) -> bool:
-        if wire.SERVICE not in adv.service_uuids:
+        if wire.SERVICE not in adv.service_uuids or not accept(adv):
             return False
         return name is None or name in (adv.local_name, device.name) or name.upper() == device.address.upper()
 

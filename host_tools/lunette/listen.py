@@ -16,7 +16,7 @@ from bleak.backends.device import BLEDevice
 from lunette.connection import GlassesClient
 from lunette.disk import Lock
 from lunette.errors import Disconnected, HungUp, InUse, LunetteError, NotPaired
-from lunette.finding import Backends, find, not_heard
+from lunette.finding import Backends, find, is_resting, not_heard
 from lunette.protocol import wire
 from lunette.receiver import Receiver, Steps, Tell, Work
 from lunette.recording import Recording
@@ -40,6 +40,7 @@ class Listener:
     """``await Listener(folder).run()`` listens until cancelled.
 
     `observe(what, detail)` is told: "searching", "connected" (HELLO dict), "disconnected",
+    "resting" (why: the glasses have said good-bye; it waits until they want a host),
     "recording" (Recording), "frame" (Recording, index), "recorded" (Recording),
     "acknowledged" (Recording: the glasses may forget it), "problem" (text; a new one, or the first since
     it was last connected).
@@ -85,6 +86,7 @@ class Listener:
         self._receiver: Receiver | None = None
         self.connected = False  # and the glasses have answered
         self.trouble: LunetteError | None = None  # why it is not
+        self.resting = False  # they have said good-bye, and nothing is wanted of them
         self.reconnects = -1
         self.notifications = 0
         self.bytes = 0
@@ -148,6 +150,9 @@ class Listener:
             try:
                 await self._stay(device)
                 failures = hung_up = 0
+                if self.client is not None and self.client.bye:
+                    self.resting, device = True, None
+                    self._observe("resting", self.client.bye)
             except Disconnected as error:
                 failures += 1
                 self.trouble = error
@@ -192,6 +197,13 @@ class Listener:
             self._disk_problem = text
             self._observe("problem", f"{text}; nothing is acknowledged, the glasses keep it")
 
+    def _wanted_by(self, adv: Any) -> bool:
+        return not self.resting or not is_resting(adv)
+
+    def want(self) -> None:
+        """The program wants something of glasses that rest: connect, as soon as they are heard."""
+        self.resting = False
+
     async def _find(self) -> BLEDevice:
         waited = 0.0
         while True:
@@ -200,7 +212,7 @@ class Listener:
             try:
                 if self._attach is not None:
                     self._attach()
-                device = await find(self.name, span, self.backends)
+                device = await find(self.name, span, self.backends, lambda adv: self._wanted_by(adv))
             except LunetteError as error:
                 if limit is not None or self.reconnects < 0:
                     raise
@@ -233,6 +245,7 @@ class Listener:
             self.reconnects += 1
             self._told.clear()
             self.connected, self.trouble = True, None
+            self.resting = False
             self._observe("connected", client.hello)
             while True:
                 what, detail = await queue.get()

@@ -58,6 +58,10 @@ class FirmwareFinder(MetaPathFinder, Loader):
         """Whether a source file is one of the program's."""
         return any(path.startswith(folder + os.sep) for folder in self._folders)
 
+    def is_main(self, module: ModuleType) -> bool:
+        """Whether it comes from the first folder."""
+        return str(module.__file__).startswith(self._folders[0] + os.sep)
+
     def forget(self) -> None:
         """The next import of what is in the folders makes new modules, whoever has imported it before."""
         for name in self.loaded:

@@ -128,6 +128,8 @@ class InProcessGlasses:
         self.chip.on_reset = self._on_reset
         self.chip.on_wake = self._on_wake
         self.chip.on_radio_off = self._radio_off
+        self.chip.on_light_sleep = self.radio.reset
+        self.chip.is_program = self._is_program
         self.chip.on_change = self.radio.on_change = self._tell
         env.clock.on_blocked = self.chip.catch_up
 
@@ -185,8 +187,7 @@ class InProcessGlasses:
         return self._device
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call it after every change of the phase, the clock, I2S or the radio, and before and after the
-        program computes. Returns what stops that."""
+        """Call it after every change of the phase, the clock, I2S or the radio. Returns what stops that."""
         self._watchers.append(callback)
         return lambda: self._watchers.remove(callback)
 
@@ -227,6 +228,13 @@ class InProcessGlasses:
     def _on_buried(self, grave: asyncio.Task[None]) -> None:
         if grave.cancelled() or grave.exception() is None:
             self._graves.discard(grave)  # else `close` finds it
+
+    def _is_program(self, owner: Any) -> bool:
+        """A task of the firmware's, or what runs its callbacks."""
+        program = self._program
+        if isinstance(owner, asyncio.Task):
+            return program is not None and program.is_ours(owner)
+        return owner is self.env.scheduler
 
     def _on_reset(self, kind: str) -> None:
         self._begin_boot(ticks_go_on=kind == "soft")
@@ -301,8 +309,6 @@ class InProcessGlasses:
         """The program computes for so long, and its hardware goes on."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        self._tell()
         self.blocked_s += seconds
         loop.advance(seconds)
-        self._tell()
         self.chip.catch_up()

@@ -11,6 +11,7 @@ Not modelled: an object that a task has in hand, such as an open file, is still 
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -76,8 +77,10 @@ class Program:
         self._over = True
         self._env.scheduler.clear()
         for module in self._finder.loaded.values():
-            _take(vars(module))
-        _take(self._finder.builtins)
+            if self._finder.is_main(module):  # those of the HAL find the chip gone, and have nothing else
+                _take(vars(module))
+        if self._finder.builtins:
+            self._finder.builtins.update(_GONE_BUILTINS)
         self._finder.forget()
 
     async def bury(self) -> None:
@@ -85,7 +88,7 @@ class Program:
         self.halt()
         loop = asyncio.get_running_loop()
         for _ in range(_ROUNDS):
-            left = [task for task in asyncio.all_tasks(loop) if self._is_ours(task)]
+            left = [task for task in asyncio.all_tasks(loop) if self.is_ours(task)]
             if not left:
                 return
             for task in sorted(left, key=lambda task: (len(task.get_name()), task.get_name())):
@@ -94,7 +97,8 @@ class Program:
         names = ", ".join(getattr(task.get_coro(), "__qualname__", "?") for task in left)
         raise RuntimeError(f"tasks of the firmware go on without a chip: {names}")
 
-    def _is_ours(self, task: asyncio.Task[Any]) -> bool:
+    def is_ours(self, task: asyncio.Task[Any]) -> bool:
+        """Was that task made by the program?"""
         if task is self._task:
             return True
         code = getattr(task.get_coro(), "cr_code", None)
@@ -103,6 +107,11 @@ class Program:
 
 def _take(names: dict[str, Any]) -> None:
     """Exceptions stay: an `except` has to be passed by, not to fail."""
-    kept = {n: v for n, v in names.items() if isinstance(v, type) and issubclass(v, BaseException)}
+    kept = {n: v for n, v in names.items() if v.__class__ is type and issubclass(v, BaseException)}
     names.update(dict.fromkeys(names, _GONE))
-    names.update(kept)
+    if kept:
+        names.update(kept)
+
+
+_GONE_BUILTINS = dict(vars(builtins))
+_take(_GONE_BUILTINS)

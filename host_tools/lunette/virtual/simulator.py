@@ -263,7 +263,7 @@ class VirtualGlasses:
             self.chip.analog.volts[int(data["pin"])] = volts / float(data["ratio"])
 
     def usb(self, plugged: bool) -> None:
-        """Plug the USB cable in or out: in, it keeps them awake. Nothing happens on a board that cannot tell."""
+        """Plug the USB cable in or out: in, it keeps them awake. Not every board can tell."""
         data = self.board.parts.get("usb")
         if data is not None:
             active = int(data.get("active", 1))

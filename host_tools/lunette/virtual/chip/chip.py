@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from lunette.virtual.blocking import wait_for
 from lunette.virtual.chip.analog import Analog
 from lunette.virtual.chip.bus import Answer, Bus
 from lunette.virtual.chip.chips import chip_data
@@ -48,6 +49,7 @@ class Chip:
     * ``on_sleep(ms)``: deep sleep begins (None: no timer): stop the program;
     * ``on_wake(reason)``: deep sleep is over: start the program;
     * ``on_radio_off()``: light or deep sleep or a reset took the radio down, at once;
+    * ``on_light_sleep()``: light sleep takes the radio down; without it, ``on_radio_off`` is called;
     * ``on_halt(kind)``: the same as the first two ("deepsleep" for sleep), but at that instant, before the
       program's call returns: whoever runs it in this process must let nothing more of it happen;
     * ``on_change()``: what the chip draws current for is about to change, or has: its clock, a port of I2S.
@@ -79,8 +81,11 @@ class Chip:
         self.on_sleep: Callable[[int | None], None] | None = None
         self.on_wake: Callable[[int], None] | None = None
         self.on_radio_off: Callable[[], None] | None = None
+        self.on_light_sleep: Callable[[], None] | None = None
         self.on_halt: Callable[[str], None] | None = None
         self.on_change: Callable[[], None] | None = None
+        self.is_program: Callable[[Any], bool] | None = None
+        """In this process: is that task or object the program's, so that light sleep holds it up?"""
         self.errors: deque[Exception] = deque(maxlen=100)
         self._port: Any = None
         self._wire: Wire | None = None
@@ -143,8 +148,11 @@ class Chip:
         if self.on_wake is not None:
             self.on_wake(reason)
 
-    def tell_radio_off(self) -> None:
-        self._radio_off()
+    def tell_light_sleep(self) -> None:
+        if self.on_light_sleep is not None:
+            self.on_light_sleep()
+        else:
+            self._radio_off()
 
     def _radio_off(self) -> None:
         if self.on_radio_off is not None:
@@ -176,7 +184,24 @@ class Chip:
     def call(self, op: int, a: int, b: int, c: int, d: int, data: Any) -> Answer:
         """A request from this process; a reset or deep sleep raises `ChipStopped`."""
         self.power.in_process = True
+        if op == ops.LIGHTSLEEP and self.is_program is not None:
+            return self._sleep_lightly(a)
         return self.bus.call(op, a, b, c, d, data)
+
+    def _sleep_lightly(self, ms: int) -> Answer:
+        """The program stands still, and with it its interrupts; the world does not."""
+        wire, ours = self._wire, self.is_program
+        assert ours is not None
+        try:
+            wait_for(
+                self.bus.request(ops.LIGHTSLEEP, ms, 0, 0, 0, None),
+                lambda owner: owner is self or ours(owner),
+                lambda: self._wire is not wire,
+            )
+        except asyncio.CancelledError:
+            raise ChipStopped("over") from None
+        self.deliver()
+        return 0, b""
 
     def _ring(self) -> None:
         with contextlib.suppress(RuntimeError):  # no loop runs: a test calls deliver() itself

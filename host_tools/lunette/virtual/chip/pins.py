@@ -186,6 +186,13 @@ class Pins:
     def _init(self, n: int, mode: int, pull: int, value: int, data: bytes | None) -> None:
         pad = self._pad(n)
         live = pad.live
+        if (
+            live.pwm is None
+            and mode in (-1, live.mode)
+            and pull in (-1, live.pull)
+            and value in (-1, live.out)
+        ):
+            return
         # As the driver: the level is set before the mode is looked at, and stays if that is refused.
         if value >= 0:
             live = replace(live, out=1 if value else 0)

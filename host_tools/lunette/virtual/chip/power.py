@@ -104,6 +104,7 @@ class Power:
         self.stopped_at: float | None = None
         self.slept_forever = 0
         self.light_sleeps = 0
+        self.light = False  # in light sleep now
         self._wake: _Wake | None = None
         self._wdt_timeout: float | None = None
         self._wdt_deadline = 0.0
@@ -323,9 +324,16 @@ class Power:
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[int] = loop.create_future()
         self.light_sleeps += 1
-        self._chip.tell_radio_off()
+        self._chip.tell_light_sleep()
         self._wdt_stop()
-        self._wake = wake = _Wake(self._pins, lambda: self._active(LIGHT), woken.set_result)
+        self._chip.tell_change()
+        self.light = True
+
+        def wake_up(reason: int) -> None:
+            if not woken.done():  # else the power went, and with it who waits
+                woken.set_result(reason)
+
+        self._wake = wake = _Wake(self._pins, lambda: self._active(LIGHT), wake_up)
         if ms >= 0:
             wake.after(ms / 1000)
         wake.look_soon()
@@ -335,4 +343,7 @@ class Power:
             wake.cancel()
             if self._wake is wake:
                 self._wake = None
+            if self.light:
+                self._chip.tell_change()
+                self.light = False
             self._wdt_start()

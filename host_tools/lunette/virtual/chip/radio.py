@@ -112,14 +112,14 @@ class Radio:
         """The same at this instant. The device, if it is as it was when it was plugged in, but for what
         `plug` sets anew; else None: its peers and its controller know of things that it no longer does."""
         device, worker, self._worker = self._device, self._worker, None
-        clean = device is not None and not self._busy and not device.connections and self._work.empty()
+        clean = device is not None and not self._busy and not device.connections
         if worker is not None:
             worker.cancel()
-        self._work = asyncio.Queue()  # a worker that does not hear of its end waits for the old one
+        # What was yet to be done is not done. A worker that does not hear of its end waits for the old queue.
+        self._work = asyncio.Queue()
         self._busy = False
         self._connections.clear()
         self._advertising.forget()
-        self._server.clear(device if clean else None)
         self.security.unplug()
         self._device = None
         self.reset()
