@@ -25,10 +25,12 @@ CURRENTS = {
     "load_file_ms": 4.0,  # estimate
     "load_kb_ms": 3.0,  # estimate
     "radio": 52.0,  # thread: arduino-esp32 5909, no modem sleep
+    "radio_ms": 40,  # estimate
     "advertise": 181.0,  # estimate: mA ms, from air time
     "connection": 29.0,  # estimate: mA ms, from air time
     "byte": 0.864,  # estimate: mA ms, from air time
     "deep_sleep": 0.008,  # datasheet: ESP32-S3 v2.2 table 5-10
+    "light_sleep": 1.4,  # thread: MicroPython issue 12104, esp32.com 41048
     # Power LED, USB bridge, RGB LED and regulator. thread: kohacraft.com, 8.15 of a sleeping ESP32-DevKitC
     # without its regulator; estimate: 1 of the RGB LED, 0.1 of the SGM2212; datasheet: 0.8 of the INMP441.
     "board": 10.0,  # estimate: the sum

@@ -31,11 +31,13 @@ CURRENTS = {  # mA, unless a unit is said
     "load_file_ms": 4.0,  # estimate
     "load_kb_ms": 3.0,  # estimate
     "radio": 52.0,  # thread: arduino-esp32 5909, no modem sleep
+    "radio_ms": 40,  # estimate
     "advertise": 181.0,  # estimate: mA ms, from air time
     "connection": 29.0,  # estimate: mA ms, from air time
     "byte": 0.864,  # estimate: mA ms, from air time
     "deep_sleep": 0.008,  # datasheet: ESP32-S3 v2.2 table 5-10
-    "board": 0.8146,  # vendor, datasheet: 0.8 of it is the microphone's standby
-    "mic": 1.4,  # datasheet: INMP441 table 1, less the standby
+    "light_sleep": 1.4,  # thread: MicroPython issue 12104, esp32.com 41048
+    "board": 0.0266,  # vendor, datasheet: regulator, divider and the microphone asleep
+    "mic": 0.22,  # datasheet: ICS-43434
     "light": 1.4,  # estimate: red LED at 1 kOhm
 }

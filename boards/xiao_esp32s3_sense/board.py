@@ -1,4 +1,4 @@
-"""Seeed's XIAO ESP32S3 Sense in a frame: LiPo cell, INMP441 microphone, button and LED on its header.
+"""Seeed's XIAO ESP32S3 Sense in a frame: LiPo cell, ICS-43434 microphone, button and LED on its header.
 
 The camera board is unplugged: nothing here uses it, and its camera alone draws 3 mA while the chip sleeps.
 """
@@ -37,13 +37,15 @@ CURRENTS = {
     "load_file_ms": 4.0,  # estimate: opening a file of littlefs takes a few reads of flash
     "load_kb_ms": 3.0,  # estimate: reading and unpacking byte code at 80 to 240 MHz
     "radio": 52.0,  # thread: arduino-esp32 5909, 77 against 25 mA with modem sleep, which stock images lack
+    "radio_ms": 40,  # estimate: until Bluetooth is on; a start of the controller and of NimBLE
     "advertise": 181.0,  # estimate: 3 x (376 us + 150 us ramp) at +108 mA, 450 us of listening at +8 mA
     "connection": 29.0,  # estimate: 80 us + 150 us ramp at +108 mA, 530 us of listening at +8 mA
     "byte": 0.864,  # estimate: 8 us at 1 Mbit/s and +108 mA (datasheet: 193 mA at 9 dBm, table 5-8, less 85)
     "deep_sleep": 0.008,  # datasheet: table 5-10, RTC memory and RTC peripherals powered
+    "light_sleep": 1.4,  # thread: MicroPython issue 12104, 1.3 of a FeatherS3; esp32.com 41048, 1.4
     # vendor: Seeed's wiki, 14 uA at 3.8 V, less the chip's 8; estimate: 8.6 uA of the divider, 2 x 220 kOhm;
-    # datasheet: INMP441 table 1, 0.8 mA in standby. The camera board would add 50 uA, its camera 3 mA.
-    "board": 0.8146,  # vendor, datasheet: the sum
-    "mic": 1.4,  # datasheet: INMP441 table 1, 2.2 at 3.3 V, of which "board" has the 0.8
+    # datasheet: ICS-43434 rev 1.2, 12 uA asleep. The camera board would add 50 uA, its camera 3 mA.
+    "board": 0.0266,  # vendor, datasheet: the sum
+    "mic": 0.22,  # datasheet: ICS-43434 rev 1.2, 230 uA at 16 kHz (low-power mode), of which "board" has 12
     "light": 1.4,  # estimate: (3.3 V - 1.9 V of a red LED) / 1 kOhm
 }

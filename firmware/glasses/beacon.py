@@ -62,6 +62,8 @@ class Beacon:
             return self._pressed()  # it was only to look whether a button that had been stuck is free
         if self._settings.omi and self._settings.security == "open":
             return "omi"  # its app would find other services here
+        if start.slept.get("fresh"):
+            return "fresh"  # to doze on, see doze.py
         if self._weak():
             return "battery"
         percent = start.slept.get("percent")

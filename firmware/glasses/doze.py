@@ -14,6 +14,23 @@ from glasses import sleep, wake_sources
 from glasses.beacon import ENCRYPT_MS, INTERVAL_MS, LOOK_MS, WINDOW_MS
 from glasses.energy import cheaper_sleep
 
+# Switching Bluetooth off and on leaks memory of the stack (ESP-IDF issue 8136 and others), on some versions
+# more than on others. Before it runs out, or after an hour, one deep sleep and a fresh start give it back.
+_MOST = 360
+_LEAK_BYTES = 24576
+_INTERNAL = 1 << 20  # regions of the heap that are larger are PSRAM, which the stack does not live in
+
+
+def _free():
+    """Bytes free in the memory that Bluetooth lives in."""
+    import esp32
+
+    total = 0
+    for region in esp32.idf_heap_info(esp32.HEAP_DATA):
+        if region[0] < _INTERNAL:
+            total += region[1]
+    return total
+
 
 class Doze:
     def __init__(self, glasses):
@@ -23,7 +40,13 @@ class Doze:
         self._fingers = glasses.fingers
         self._settings = glasses.settings
         self._board = glasses.board
+        self._free = None  # when the first doze began
         self.beacons = 0
+
+    @property
+    def stale(self):
+        """It has gone on for so long that a fresh start is due."""
+        return self.beacons >= _MOST or (self._free is not None and self._free - _free() > _LEAK_BYTES)
 
     def fits(self):
         """Light sleep is what the setting says, or what costs less."""
@@ -36,7 +59,9 @@ class Doze:
         """Doze until there is a reason to be awake (True), or deep sleep must do (False)."""
         link = self._link
         link.stop()
-        while True:
+        if self._free is None:
+            self._free = _free()
+        while not self.stale:
             pressed = self._sleep()
             if pressed is None:
                 link.start()
@@ -50,6 +75,8 @@ class Doze:
                 return True
             link.stop()
             self.beacons += 1
+        link.start()
+        return False
 
     def _sleep(self):
         """One light sleep. True: a pin has woken us, None: they cannot doze."""

@@ -276,7 +276,10 @@ class Glasses:
             self.idle.install()
             self.watchdog.start()
             self._dead = list(self._services)
-            self.standby.begin(self.start.cause not in (BUTTON, TIMER, TOUCH))
+            cause = self.start.cause
+            self.standby.begin(
+                cause not in (BUTTON, TIMER, TOUCH), cause == TIMER and not self.link.connected
+            )
             gc.collect()
             self.heap_start = gc.mem_alloc()
             self.log.info("runtime", "%s on %s, start %d" % (self.settings.name, self.board.NAME, self.boot))
@@ -405,6 +408,7 @@ class Glasses:
             "spent": self.power.spent_ms(),
             "charges": self.meter.charges(),
             "waiting": self.journal.waiting(),
+            "fresh": self.doze.stale,
         }
         if self.voice.muted:
             notes["muted"] = True

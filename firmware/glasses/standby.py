@@ -14,6 +14,7 @@ STEPS = ((0, 1), (15, 3), (60, 10))
 _STUCK_S = 60  # a finger that long is none: something lies on the button
 _PEERS_S = 15  # strangers keep them awake for no longer, as often as they come
 _UNSAVED_S = 60  # until it is tried again to save what found no room
+_BRIEF_S = 1
 _DAY_MS = 86400000
 _BYE_MS = 500  # for a host to be told, and to leave
 
@@ -51,13 +52,16 @@ class Standby:
 
     # --- what happens -----------------------------------------------------------------------------
 
-    def begin(self, cold):
-        """The start: `cold` after power-on or a reset, when somebody may want to get in by cable."""
+    def begin(self, cold, brief):
+        """The start: `cold` after power-on or a reset, when somebody may want to get in by cable; `brief`
+        when nobody has asked for it."""
         if cold:
             self._grace_s = self._settings.grace_s
             self._power.hold("standby", "grace")
         self._look()
         self._use()
+        if brief:
+            self._used_ms = time.ticks_add(self._used_ms, (_BRIEF_S - self._settings.awake_s) * 1000)
 
     def _use(self):
         self._used_ms = time.ticks_ms()

@@ -17,10 +17,12 @@ CURRENTS = (
     "load_file_ms",
     "load_kb_ms",
     "radio",
+    "radio_ms",
     "advertise",
     "connection",
     "byte",
     "deep_sleep",
+    "light_sleep",
     "board",
 )
 BATTERY = ("mah", "empty_v", "full_v")

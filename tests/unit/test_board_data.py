@@ -24,6 +24,8 @@ SANE = {
     "connection": (5, 200),
     "byte": (0.1, 3),
     "deep_sleep": (0.003, 0.1),
+    "light_sleep": (0.2, 5),
+    "radio_ms": (5, 200),
     "board": (0.001, 30),
 }
 CPU = (5, 110)
@@ -39,7 +41,8 @@ PARTS = {"mic": {"driver": "i2s_microphone"}}
 BATTERY = {"mah": 250, "empty_v": 3.4, "full_v": 4.2}
 CURRENTS = {
     "cpu": {80: (20, 30)}, "boot": 60, "boot_ms": 300, "load_file_ms": 4, "load_kb_ms": 3, "radio": 50,
-    "advertise": 150, "connection": 30, "byte": 0.9, "deep_sleep": 0.01, "board": 0.02, "mic": 2,
+    "advertise": 150, "connection": 30, "byte": 0.9, "deep_sleep": 0.01, "light_sleep": 1, "radio_ms": 40,
+    "board": 0.02, "mic": 2,
 }
 """
 
