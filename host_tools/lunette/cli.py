@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from lunette import __version__
-from lunette.commands import ask, bonds, common, demo, listen, options, pull, scan, sim, status
+from lunette.commands import ask, bonds, common, demo, listen, options, power, pull, scan, sim, status
 from lunette.errors import LunetteError
 
 app = typer.Typer(
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 _asking = (ask.ls, ask.settings, ask.record, ask.mute, ask.clock, ask.identify, ask.log, ask.reboot)
 _bonds = (bonds.pair, bonds.hosts, bonds.forget)
-for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking, *_bonds):
+for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking, *_bonds, power.power, power.sleep):
     app.command()(_command)
 app.add_typer(sim.app, name="sim")
 app.command()(demo.demo)
