@@ -26,7 +26,8 @@ app = typer.Typer(
 )
 _asking = (ask.ls, ask.settings, ask.record, ask.mute, ask.clock, ask.identify, ask.log, ask.reboot)
 _bonds = (bonds.pair, bonds.hosts, bonds.forget)
-for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking, *_bonds, power.power, power.sleep):
+_power = (power.power, power.sleep)
+for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking, *_bonds, *_power):
     app.command()(_command)
 app.add_typer(sim.app, name="sim")
 app.command()(demo.demo)

@@ -1,4 +1,4 @@
-"""`lunette power` and `lunette sleep`: what keeps the glasses awake, what they have used, and going to sleep."""
+"""`lunette power` and `lunette sleep`: what keeps the glasses awake, what they use, and going to sleep."""
 
 from __future__ import annotations
 

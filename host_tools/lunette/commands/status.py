@@ -36,10 +36,11 @@ def describe(answer: dict[str, Any]) -> list[str]:
     battery = "none"
     if answer.get("battery_v") is not None:
         battery = f"{answer['battery_v']:.2f} V, {answer.get('battery_percent')} %"
+        battery += ", charging" if answer.get("charging") else ", on USB" if answer.get("usb") else ""
     rows = [
         ("glasses", f"{answer.get('name')} ({answer.get('address')})"),
         ("firmware", f"{answer.get('firmware')} on board {answer.get('board')}, start {answer.get('boot')}"),
-        ("state", f"{answer.get('state')}, up {answer.get('up_s')} s"),
+        ("state", f"{answer.get('state')}, up {answer.get('up_s')} s, started by {answer.get('cause')}"),
         ("capturing", "muted" if answer.get("muted") else "yes" if answer.get("capturing") else "no"),
         ("battery", battery),
         ("recordings", f"{answer.get('recordings')} wait, {answer.get('journal_free')} frames free"),
