@@ -22,7 +22,7 @@ def test_protocol_examples() -> None:
 
 def test_protocol_names_every_message_and_request() -> None:
     text = (ROOT / "docs" / "protocol.md").read_text()
-    for name in ("HELLO", "OPEN", "DATA", "MORE", "CLOSE", "REPLY", "GONE"):
+    for name in ("HELLO", "OPEN", "DATA", "MORE", "CLOSE", "REPLY", "GONE", "BYE"):
         assert re.search(rf"^\| {getattr(wire, name)} \| {name} \|", text, re.M), name
     for name in ("ACK", "RESUME", "READY"):
         assert f"| 0x{getattr(wire, name):02x} | {name} |" in text
@@ -78,3 +78,28 @@ def test_scenes_document_every_action_and_the_example_plays() -> None:
 
     parsed = scene.parse(tomli.loads(example.group(1)))
     assert [action.do for action in parsed.actions] == ["press", "say", "drop", "release"]
+
+
+def test_the_table_of_power_states_is_the_firmwares() -> None:
+    from tests import power_table
+
+    page = power_table.PAGE.read_text()
+    assert power_table.renewed(page) == page, "python -m tests.power_table writes it"
+    assert page.count("| `standby` | 80 MHz |") == 1
+
+
+def test_power_documents_every_lock_setting_and_cause(micropython: object) -> None:
+    from glasses import settings, wake
+
+    page = (ROOT / "docs" / "power.md").read_text()
+    source = "".join(p.read_text() for p in (ROOT / "firmware" / "glasses").glob("*.py"))
+    owners = set(re.findall(r'(?:keep|hold)\("(?:standby|connected|active)", "(\w+)"', source)) - {"app"}
+    assert owners >= {"voice", "link", "use", "grace", "usb"}
+    for owner in owners:
+        assert f"| `{owner}` |" in page, owner
+    for name in ("sleep", "reach_s", "awake_s", "linger_s", "grace_s"):
+        default = settings.DECLARED[name][0]
+        shown = f'"{default}"' if isinstance(default, str) else default
+        assert f"| `{name}` | {shown} |" in page, name
+    for cause in (wake.POWER_ON, wake.RESET, wake.WATCHDOG, wake.SOFT, wake.BUTTON, wake.TIMER, wake.TOUCH):
+        assert f'"{cause}"' in page, cause
