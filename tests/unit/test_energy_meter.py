@@ -31,6 +31,7 @@ CURRENTS = {
     "connection": 30.0,
     "byte": 0.5,
     "deep_sleep": 0.01,
+    "light_sleep": 1.0,
     "board": 0.5,
     "mic": 1.5,
     "light": 3.0,
@@ -282,6 +283,24 @@ async def main():
         assert meter.percent() == 0 and len(empty) == 1
 
     play(folder, source, test, battery, on_empty=lambda: empty.append(1))
+
+
+def test_light_sleep_is_neither_awake_nor_asleep(folder: Path) -> None:
+    source = """
+async def main():
+    await asyncio.sleep_ms(1000)
+    machine.lightsleep(5000)
+    await asyncio.sleep_ms(1000)
+    machine.deepsleep()
+"""
+
+    async def test(glasses: Any, meter: EnergyMeter, air: Air) -> None:
+        await asyncio.sleep(20)
+        table = meter.table()
+        assert table["light sleep"] == pytest.approx({"light_sleep": 5, "board": 2.5})
+        assert table["awake"] == pytest.approx({"cpu": 2 * 50 + 0.03 * 90, "board": 2.03 * 0.5})
+
+    play(folder, source, test)
 
 
 def test_computing_is_charged_on_request(folder: Path) -> None:

@@ -31,14 +31,15 @@ from lunette.virtual.radio_link import RadioLink
 
 _TICK_S = 120.0  # between two looks without a change: for the battery's voltage and the curve
 _OWN = ("cpu", "boot", "boot_ms", "load_file_ms", "load_kb_ms", "radio", "advertise", "connection", "byte")
-_NOT_PARTS = (*_OWN, "deep_sleep", "board")
+_NOT_PARTS = (*_OWN, "deep_sleep", "light_sleep", "board")
+LIGHT_SLEEP = "light sleep"
 
 
 class EnergyMeter:
     """Begins now. `battery`: its voltage is put at the pin of the board's part "battery" after every change.
 
-    `label` None charges to the phase of `glasses`. `on_empty` is called once, when the battery is. `points`
-    bounds the curve.
+    `label` None charges to the phase of `glasses`, or to LIGHT_SLEEP. `on_empty` is called once, when the
+    battery is. `points` bounds the curve.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class EnergyMeter:
         return self._total / 3600
 
     def table(self) -> dict[str, dict[str, float]]:
-        """{label: {consumer: mA s}}: cpu, boot, radio, deep_sleep, board and the parts."""
+        """{label: {consumer: mA s}}: cpu, boot, radio, deep_sleep, light_sleep, board and the parts."""
         self.update()
         return {label: dict(spent) for label, spent in self._spent.items()}
 
@@ -176,13 +177,16 @@ class EnergyMeter:
     def _look(self) -> None:
         """The levels that hold from now on."""
         glasses, currents = self._glasses, self._currents
-        self._phase = phase = glasses.phase
+        phase = self._phase = glasses.phase
         levels: dict[str, float] = {}
         self._busy_extra = 0.0
         if phase == ASLEEP:
             levels["deep_sleep"] = currents["deep_sleep"]
         elif phase == BOOT:
             levels["boot"] = currents["boot"]
+        elif phase == AWAKE and glasses.chip.power.light:
+            self._phase = LIGHT_SLEEP
+            levels["light_sleep"] = currents["light_sleep"]
         elif phase == AWAKE:
             idle, busy = self._cpu(glasses.chip.power.freq_hz // 1_000_000)
             levels["cpu"] = idle

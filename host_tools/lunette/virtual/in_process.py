@@ -50,10 +50,12 @@ _ROOT_BYTES = 700  # of main.py and board.py each, which are loaded as they are
 
 @dataclass(frozen=True)
 class Load:
-    """What loading a module costs: milliseconds a file, and a KB of its .mpy."""
+    """What the program waits for: milliseconds a file that is loaded, and a KB of its .mpy, and until
+    Bluetooth is on."""
 
     file_ms: float
     kb_ms: float
+    radio_ms: float = 0.0
 
     @classmethod
     def of(cls, board: Any) -> Load | None:
@@ -61,7 +63,11 @@ class Load:
         currents = getattr(board, "CURRENTS", {})
         if "load_file_ms" not in currents:
             return None
-        return cls(float(currents["load_file_ms"]), float(currents["load_kb_ms"]))
+        return cls(
+            float(currents["load_file_ms"]),
+            float(currents["load_kb_ms"]),
+            float(currents.get("radio_ms", 0.0)),
+        )
 
     def seconds(self, source_bytes: int) -> float:
         return (self.file_ms + self.kb_ms * source_bytes * _MPY_PART / 1024) / 1000
@@ -108,6 +114,7 @@ class InProcessGlasses:
         self.load = load
         self.chip = Chip(board.CHIP, sound=sound)
         self.radio = Radio(self.chip.bus)
+        self.radio.on_start = self._on_radio_start
         self.phase = OFF
         self.phase_at = 0.0
         self.starts = 0
@@ -304,6 +311,10 @@ class InProcessGlasses:
     def _on_load(self, path: str, size: int) -> None:
         if self.load is not None and path.startswith(self._firmware + os.sep):
             self._block(self.load.seconds(size))
+
+    def _on_radio_start(self) -> None:
+        if self.load is not None:
+            self._block(self.load.radio_ms / 1000)
 
     def _block(self, seconds: float) -> None:
         """The program computes for so long, and its hardware goes on."""

@@ -36,7 +36,7 @@ def seeded(seed: int, date: float = EPOCH) -> Iterator[None]:
     def strftime(form: str, *moment: Any) -> str:
         return text(form, *(moment or (local(now()),)))
 
-    clock = {
+    clock: dict[str, Any] = {
         "time": now,
         "time_ns": lambda: round(now() * 1e9),
         "localtime": lambda seconds=None: local(now() if seconds is None else seconds),

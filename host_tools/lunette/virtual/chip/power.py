@@ -326,8 +326,8 @@ class Power:
         self.light_sleeps += 1
         self._chip.tell_light_sleep()
         self._wdt_stop()
-        self._chip.tell_change()
         self.light = True
+        self._chip.tell_change()
 
         def wake_up(reason: int) -> None:
             if not woken.done():  # else the power went, and with it who waits
@@ -344,6 +344,6 @@ class Power:
             if self._wake is wake:
                 self._wake = None
             if self.light:
-                self._chip.tell_change()
                 self.light = False
+                self._chip.tell_change()
             self._wdt_start()

@@ -44,6 +44,8 @@ class Radio:
         self._name = "MPY ESP32"
         self._mtu = 256
         self._connections: dict[int, Connection] = {}
+        self.on_start: Callable[[], None] = lambda: None
+        """Bluetooth is being switched on, which takes its time."""
         self._work: asyncio.Queue[Callable[[], Awaitable[Any]]] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
         self._busy = False  # the worker is in the middle of something
@@ -188,6 +190,7 @@ class Radio:
             if self._device is None:
                 raise OSError(EIO)
             self._active = True
+            self.on_start()
             self._server.clear(self._device)
             self._device.gatt_server.max_mtu = self._mtu
             self.on_change()
