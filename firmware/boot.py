@@ -1,11 +1,12 @@
 # Runs before main.py. After a press that woke the glasses the microphone is on from here. After three
-# crashes in a row they run without main.py, which may be what crashes: safe mode.
+# crashes in a row main.py may be what crashes: they run without it, behind the prompt. (Not by waiting here,
+# as USB comes up only after this file. What fails here keeps the chip from running main.py.)
 from glasses import wake
 
 _start = wake.start()
 if _start.crashes is not None and _start.crashes.safe:
     import glasses
 
-    glasses.run()
-else:
-    _start.expect_app()
+    glasses.run_behind_prompt()
+    raise RuntimeError("safe mode: main.py is left out, the glasses run without it")
+_start.expect_app()

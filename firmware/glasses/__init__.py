@@ -119,6 +119,11 @@ def run():
     instance().run()
 
 
+def run_behind_prompt():
+    """Run the glasses while the prompt is free. Only when nothing else runs asyncio."""
+    instance().run_behind_prompt()
+
+
 async def main():
     """The same as a coroutine, for a program with an asyncio loop of its own."""
     import asyncio

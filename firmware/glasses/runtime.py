@@ -90,6 +90,8 @@ class Glasses:
         self.crashes = crashes = start.crashes
         if crashes.crashed is not None:
             self.log.error("start", "the run before crashed: %s" % crashes.crashed[3])
+        if crashes.safe:
+            self.log.error("start", "safe mode: three crashes in a row, so the app is left out")
         if start.slept.get("unarmed"):
             self.log.error("power", "the button could not be armed: %s" % start.slept["unarmed"])
         self.boot, serial = resume_numbers()
@@ -167,7 +169,7 @@ class Glasses:
         if self.journal.recordings:
             self.log.info("journal", "%d recordings from before" % len(self.journal.recordings))
         self._offer_omi(presence)
-        self.fingers.watch(parts.buttons, start.woke)
+        self.fingers.watch(parts.buttons, start.woke, start.stuck_buttons())
         self.doze = Doze(self)
         self.standby = Standby(self, self._fall, self.doze)
         self.watchdog = Watchdog(self.crashes, self.log, on_starving=self._restart)
@@ -274,7 +276,10 @@ class Glasses:
             self.link.start()
             self.power.set_clock(states.TABLE[self.power.state].mhz)
             self.idle.install()
-            self.watchdog.start()
+            if self.crashes.safe:
+                self.watchdog.release()  # somebody may be at the prompt, without a Ctrl-C that says so
+            else:
+                self.watchdog.start()
             self._dead = list(self._services)
             cause = self.start.cause
             self.standby.begin(
@@ -308,6 +313,10 @@ class Glasses:
             self.power.keep("standby", "prompt", True)
             self._background()
             print("The glasses go on in the background. glasses.run() follows them again, Ctrl-D restarts.")
+
+    def run_behind_prompt(self):
+        """Run while the prompt is free, as after Ctrl-C."""
+        self._background()
 
     def _background(self):
         # The prompt waits in the interpreter's own loop, which runs scheduled callbacks: a timer

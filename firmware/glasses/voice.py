@@ -11,7 +11,7 @@ import time
 from glasses.dsp import adpcm, pcm
 
 CODEC = "dvi4"
-_POLL_MS = 2
+_POLL_MS = 4  # a quarter of the pieces in which the driver delivers
 _LONGEST_MS = 20
 _STALL_MS = 200
 _PROBE_EVERY = 8

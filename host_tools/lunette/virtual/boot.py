@@ -90,11 +90,11 @@ def _boot():
             sys.print_exception(error)
 
     def run(name):
-        """Run a file in `__main__` as the chip does; False if it asked for a soft reset."""
+        """Run a file in `__main__` as the chip does: "done", "failed", or "reset" if it asked for that."""
         try:
             os.stat(name)
         except OSError:
-            return True
+            return "done"
         main["__file__"] = name
         try:
             try:
@@ -103,16 +103,18 @@ def _boot():
             finally:
                 micropython.kbd_intr(-1)
         except SystemExit:
-            return False
+            return "reset"
         except BaseException as error:  # KeyboardInterrupt too: both end at the prompt
             report(error)
-        return True
+            return "failed"
+        return "done"
 
     if config["BREAK"]:
         report(KeyboardInterrupt())
-    again = not run("boot.py")
-    if not again and config["RUN_MAIN"] == "1" and not config["BREAK"]:
-        again = not run("main.py")
+    ended = run("boot.py")
+    if ended == "done" and config["RUN_MAIN"] == "1" and not config["BREAK"]:  # (a failed one ends at the prompt)
+        ended = run("main.py")
+    again = ended == "reset"
 
     while True:
         try:
