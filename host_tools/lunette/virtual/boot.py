@@ -111,8 +111,8 @@ def _boot():
 
     if config["BREAK"]:
         report(KeyboardInterrupt())
-    ended = run("boot.py")
-    if ended == "done" and config["RUN_MAIN"] == "1" and not config["BREAK"]:  # (a failed one ends at the prompt)
+    ended = run("boot.py")  # one that fails ends at the prompt, as on the chip
+    if ended == "done" and config["RUN_MAIN"] == "1" and not config["BREAK"]:
         ended = run("main.py")
     again = ended == "reset"
 
