@@ -97,7 +97,7 @@ def _prelude():
     reason = yield from beacon.steps()
     if not reason:
         beacon.go_back()
-    elif reason in start.board.PARTS and reason != "usb":
+    elif start.board.PARTS.get(reason, {}).get("driver") == "button":
         start.cause = wake.BUTTON
         start.press(0)
 

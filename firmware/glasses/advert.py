@@ -1,15 +1,24 @@
-"""What the glasses advertise: 31 bytes, and 31 more in the scan response."""
+"""What hosts find the glasses by: UUIDs, and the advertisement, 31 bytes and 31 in the scan response.
+
+Host and glasses import this file, as they do protocol.py, which a beacon does not need.
+"""
 
 import binascii
 
-from glasses import protocol
+SERVICE = "4c550001-6e65-7474-6521-676c61737365"
+STREAM = "4c550002-6e65-7474-6521-676c61737365"  # notify: packets, glasses to host
+CONTROL = "4c550003-6e65-7474-6521-676c61737365"  # write: requests, host to glasses
+
+# One byte of manufacturer data. Lunette has no company number: 0xFFFF is for tests.
+COMPANY = 0xFFFF
+RESTING = 0x01  # nothing is there for a host
 
 RESPONSE_BYTES = 31
 # Flags of the advertisement: no BR/EDR, and discoverable in general, or for a limited time while hosts
 # may pair.
 _GENERAL = 0x06
 _LIMITED = 0x05
-# Of manufacturer data, before the byte: length, type, protocol.COMPANY.
+# Of manufacturer data, before the byte: length, type, COMPANY.
 _STATE = b"\x04\xff\xff\xff"
 
 
@@ -37,5 +46,5 @@ def compose(name, service, other=None, pairing=False, resting=False):
     if other:
         first, second = _uuid_field(other), first
     flags = b"\x02\x01" + bytes((_LIMITED if pairing else _GENERAL,))
-    state = _STATE + bytes((protocol.RESTING if resting else 0,))
+    state = _STATE + bytes((RESTING if resting else 0,))
     return flags + first + state, second + name_field(name.encode(), RESPONSE_BYTES - len(second))

@@ -9,7 +9,6 @@ import time
 
 import machine
 
-from glasses import sleep
 from glasses.log import Log
 from glasses.presence import Presence
 from glasses.settings import Settings
@@ -25,12 +24,14 @@ ENCRYPT_MS = 3000
 
 
 class LastLevel:
-    """The battery as it was when we fell asleep: for the service that hosts read."""
+    """The battery as it was when we fell asleep (None: not known), for the service that hosts read."""
 
     def __init__(self, percent):
         self._percent = percent
 
     def percent(self):
+        if self._percent is None:
+            raise OSError("the battery was not read")
         return self._percent
 
 
@@ -39,15 +40,29 @@ class Beacon:
 
     def __init__(self, start):
         self._start = start
-        self._pins = sleep.wake_pins(start.board)
+        self._pins = None  # see `_load`
+        self._is_down = None
         self._settings = Settings()
-        self._began = time.ticks_ms()
-        self._state = "sleep"
+        self._radio_ms = None  # since when the radio is on,
+        self._silent_ms = time.ticks_ms()  # or is not
+
+    def _load(self):
+        """Import what is needed after the first advertisement: between them there is time for it."""
+        from glasses import energy, sleep  # noqa: F401 (for `go_back`)
+
+        self._pins = sleep.wake_pins(self._start.board)
+        self._is_down = sleep.is_down
 
     def _pressed(self):
         """What a wake pin says: the name of a button, "usb" or ""."""
+        if self._pins is None:
+            self._load()
+        stuck = self._start.stuck
         for name, pin, level, pull in self._pins:
-            if sleep.is_down(pin, level, pull):
+            if not self._is_down(pin, level, pull):
+                if pin in stuck:
+                    stuck.remove(pin)
+            elif pin not in stuck and (name != "usb" or self._start.slept.get("state") != "off"):
                 return name
         return ""
 
@@ -59,27 +74,31 @@ class Beacon:
         start = self._start
         machine.WDT(timeout=_WATCHDOG_MS)  # deep sleep ends it; the runtime's takes it over
         if start.slept.get("state") == "off":
-            return self._pressed()  # it was only to look whether a button that had been stuck is free
+            return self._pressed()  # it was only to look whether a button that was stuck is free
         if self._settings.omi and self._settings.security == "open":
             return "omi"  # its app would find other services here
         if start.slept.get("fresh"):
             return "fresh"  # to doze on, see doze.py
-        if self._weak():
-            return "battery"
-        percent = start.slept.get("percent")
-        battery = None if percent is None else LastLevel(percent)
+        battery = LastLevel(start.slept.get("percent")) if "battery" in start.board.PARTS else None
         presence = Presence(start.board, self._settings, Log("warning"), battery)
-        presence.radio.resting = not start.slept.get("waiting")
-        presence.radio.start(presence.door.irq, INTERVAL_MS)
+        radio = presence.radio
+        radio.resting = not start.slept.get("waiting")
+        radio.beacon_ms = INTERVAL_MS
+        self._radio_ms = time.ticks_ms()
+        radio.start(presence.door.irq)
         began = time.ticks_ms()
+        start.slept["lead"] = time.ticks_diff(began, start.began_ms)
         reason = ""
         while not reason:
             past = time.ticks_diff(time.ticks_ms(), began)
             if past >= (ENCRYPT_MS if presence.guard.peers else WINDOW_MS):
-                presence.radio.stop()
+                radio.stop()
                 presence.door.reset()
-                return ""
+                self._silent_ms = time.ticks_ms()
+                return "battery" if self._weak() else ""
             yield LOOK_MS
+            if not radio.interval_ms:  # who has connected ended it, and may be a stranger
+                radio.renew(presence.door.connected)
             reason = "host" if presence.door.connected else self._pressed()
         start.presence = presence
         return reason
@@ -99,6 +118,7 @@ class Beacon:
 
     def go_back(self):
         """Sleep on. What this has cost is in the notes."""
+        from glasses import sleep
         from glasses.energy import Meter
 
         start = self._start
@@ -110,9 +130,13 @@ class Beacon:
         meter = Meter(getattr(board, "CURRENTS", {}), charges)
         meter.since(start.began_ms)
         mhz = machine.freq() // 1000000
-        meter.account("standby", mhz, radio=start.slept["state"] != "off", advertise_ms=INTERVAL_MS)
+        # Until the first call it loads without a pause; the radio is on from its start to the end.
+        meter.account("standby", mhz, min(awake_ms, notes.get("lead", awake_ms)))
+        if self._radio_ms is not None:
+            meter.radio("standby", time.ticks_diff(self._silent_ms, self._radio_ms), INTERVAL_MS)
         spent["standby"] = spent.get("standby", 0) + awake_ms
         notes["spent"] = spent
         notes["charges"] = meter.charges()
         reach_s = self._settings.reach_s if state == "sleep" else 0
-        sleep.enter(board, state, sleep.timer_ms(board, reach_s), notes)
+        lead_ms = notes.get("lead", sleep.LEAD_MS) + time.ticks_diff(time.ticks_ms(), self._silent_ms)
+        sleep.enter(board, state, sleep.timer_ms(board, reach_s, lead_ms), notes)

@@ -96,6 +96,7 @@ class Commands:
             self._glasses.standby.switch_off("a host")
         else:
             self._glasses.standby.let_go("sleep")
+            self._glasses.standby.rest()
 
     # --- settings -------------------------------------------------------------------------------
 

@@ -73,7 +73,8 @@ class Door:
     def reset(self):
         """The radio is off: nobody is there."""
         self.host = None
-        self.inbox.clear()
+        while self.inbox:  # MicroPython's has no clear()
+            self.inbox.popleft()
         self._guard.peers.clear()
 
     def irq(self, event, data):

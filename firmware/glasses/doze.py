@@ -58,6 +58,7 @@ class Doze:
     async def run(self):
         """Doze until there is a reason to be awake (True), or deep sleep must do (False)."""
         link = self._link
+        self._glasses.account()
         link.stop()
         if self._free is None:
             self._free = _free()
@@ -71,8 +72,10 @@ class Doze:
             link.radio.resting = not self._glasses.journal.waiting()
             link.start(INTERVAL_MS)
             if pressed or await self._call():
+                link.radio.beacon_ms = 0
                 link.radio.renew(link.connected)
                 return True
+            self._glasses.account()  # while the radio is still on
             link.stop()
             self.beacons += 1
         link.start()
@@ -80,8 +83,7 @@ class Doze:
 
     def _sleep(self):
         """One light sleep. True: a pin has woken us, None: they cannot doze."""
-        reach_s = self._settings.reach_s
-        plan = sleep.plan(self._board, reach_s * 1000 if reach_s else None)
+        plan = sleep.plan(self._board, sleep.doze_ms(self._board, self._settings.reach_s))
         if plan.down or not self._power.enter("sleep", quiet=True):
             return None
         try:

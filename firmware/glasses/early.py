@@ -11,12 +11,10 @@ _FRAMES = 150
 
 
 class EarlyCapture:
-    """`microphone` is started here. Raises OSError if it does not start."""
+    """`microphone` runs since just now."""
 
     def __init__(self, microphone):
         self.microphone = microphone
-        microphone.start()
-        # Only now: until this is loaded and the store is made the driver's own memory holds what comes.
         from glasses.dsp import adpcm
 
         self._adpcm = adpcm

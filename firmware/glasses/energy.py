@@ -32,11 +32,11 @@ class Meter:
         self._ua = {}
         for name in currents:
             if name != "cpu" and not name.endswith("_ms"):
-                self._ua[name] = int(currents[name] * 1000)  # uA, or uA*ms an event
+                self._ua[name] = round(currents[name] * 1000)  # uA, or uA*ms an event
         self._cpu = {}
         for mhz in currents.get("cpu", {}):
             idle, busy = currents["cpu"][mhz]
-            self._cpu[mhz] = (int(idle * 1000), int(busy * 1000))
+            self._cpu[mhz] = (round(idle * 1000), round(busy * 1000))
         self._charges = {}
         for state in charges or {}:
             self._charges[state] = dict(charges[state])
@@ -81,17 +81,22 @@ class Meter:
         self._add(state, "cpu", idle * (ms - busy_ms) + busy * busy_ms)
         self._add(state, "board", ua.get("board", 0) * ms)
         if radio:
-            on_air = ua.get("radio", 0) * ms + ua.get("byte", 0) * octets
-            if advertise_ms:  # the link layer adds 0 to 10 ms at random to each interval
-                on_air += ua.get("advertise", 0) * ms // (advertise_ms + 5)
-            if interval_ms:
-                on_air += ua.get("connection", 0) * ms // interval_ms
-            self._add(state, "radio", on_air)
+            self.radio(state, ms, advertise_ms, interval_ms, octets)
         for part in self._parts:
             on = part[1]()
             self._add(state, part[0], ua[part[0]] * (on - part[2]))
             part[2] = on
         self._load_ua = self._total_ua(idle, radio, advertise_ms, interval_ms)
+
+    def radio(self, state, ms, advertise_ms=0, interval_ms=0, octets=0):
+        """The radio was on for so long; the rest as in `account`."""
+        ua = self._ua
+        on_air = ua.get("radio", 0) * ms + ua.get("byte", 0) * octets
+        if advertise_ms:  # the link layer adds 0 to 10 ms at random to each interval
+            on_air += ua.get("advertise", 0) * ms // (advertise_ms + 5)
+        if interval_ms:
+            on_air += ua.get("connection", 0) * ms // interval_ms
+        self._add(state, "radio", on_air)
 
     def _total_ua(self, cpu, radio, advertise_ms, interval_ms):
         ua = self._ua

@@ -16,6 +16,7 @@ class Fingers:
         self._flag = asyncio.ThreadSafeFlag()
         self._buttons = []
         self._woke = None
+        self._stuck = ()
         self._begun = False
 
     def set(self):
@@ -31,10 +32,12 @@ class Fingers:
     def down(self):
         return any(button.pressed for _, button, _ in self._buttons)
 
-    def watch(self, buttons, woke=None):
+    def watch(self, buttons, woke=None, stuck=()):
         """Follow `buttons` (name: Button). `woke`: (name of the button that woke the glasses, ticks at which
-        it was pressed, ticks at which it was let go or None if it was still down when we looked)."""
+        it was pressed, ticks at which it was let go or None if it was still down when we looked). `stuck`:
+        names of those that count only when they have been free."""
         self._woke = woke
+        self._stuck = stuck
         for name in buttons:
             prefix = "" if name == "talk" else name + "."
             gestures = Gestures(
@@ -74,7 +77,7 @@ class Fingers:
                 button.drain(gestures.edge)
                 gestures.edge(now, button.pressed)
                 gestures.tick(now)
-            elif button.pressed:
+            elif button.pressed and name not in self._stuck:
                 gestures.start(now, True)
 
     def look(self):

@@ -66,11 +66,12 @@ class Link:
 
     # --- Bluetooth --------------------------------------------------------------------------
 
-    def start(self, interval_ms=None):
+    def start(self, beacon_ms=0):
         """Switch the radio on, offer the services and advertise; if a beacon has done so, take over.
-        `interval_ms` as in `Peripheral.advertise`."""
+        `beacon_ms` as in `Peripheral`."""
+        self.radio.beacon_ms = beacon_ms
         if not self.radio.running:
-            self.radio.start(self.door.irq, interval_ms)
+            self.radio.start(self.door.irq)
         self.door.keep(self)
 
     def stop(self):

@@ -2,7 +2,7 @@
 
 import bluetooth
 
-from glasses import advert, protocol
+from glasses import advert
 from glasses.services import NOTIFY, READ, WRITE
 
 _WRITE_NO_RESPONSE = 0x0004
@@ -33,7 +33,8 @@ class Peripheral:
         self.public = []  # value handles that everybody may read
         self._on_air = None  # what is advertised, as far as we know: the bytes,
         self._interval_ms = 0  # and how often
-        self.slower = 1  # so many times the setting's interval lies between two advertisements
+        self.slower = 1  # so many times the setting's interval lies between two advertisements;
+        self.beacon_ms = 0  # in a beacon it is this interval instead
         self.resting = False  # there is nothing for a host
         self.failed = 0  # times that the stack would not advertise
 
@@ -43,8 +44,8 @@ class Peripheral:
             raise ValueError("no more than %d services" % _MAX_SERVICES)
         self.services.append(service)
 
-    def start(self, irq, interval_ms=None):
-        """Switch the radio on, register everything and advertise; `interval_ms` as in `advertise`."""
+    def start(self, irq):
+        """Switch the radio on, register everything and advertise."""
         self.running = True
         ble = self.ble = bluetooth.BLE()
         ble.irq(irq)  # first: active() asks it for secrets
@@ -55,7 +56,7 @@ class Peripheral:
         if self._settings.private_address:
             ble.config(addr_mode=_PRIVATE_ADDRESS)
         self._register()
-        self.advertise(interval_ms)
+        self.advertise()
 
     def stop(self):
         if self.ble is not None:
@@ -77,10 +78,10 @@ class Peripheral:
 
     def _own(self):
         return (
-            bluetooth.UUID(protocol.SERVICE),
+            bluetooth.UUID(advert.SERVICE),
             (
-                (bluetooth.UUID(protocol.STREAM), NOTIFY),
-                (bluetooth.UUID(protocol.CONTROL), self._protect(WRITE | _WRITE_NO_RESPONSE, False)),
+                (bluetooth.UUID(advert.STREAM), NOTIFY),
+                (bluetooth.UUID(advert.CONTROL), self._protect(WRITE | _WRITE_NO_RESPONSE, False)),
             ),
         )
 
@@ -116,7 +117,7 @@ class Peripheral:
         for service in self.services:
             other = service.ADVERTISED or other
         return advert.compose(
-            self._settings.name, protocol.SERVICE, other, self._guard.window_open, self.resting
+            self._settings.name, advert.SERVICE, other, self._guard.window_open, self.resting
         )
 
     @property
@@ -124,10 +125,13 @@ class Peripheral:
         """Between two advertisements, as they should be; 0 when there are none."""
         return 0 if self._on_air is None else self._interval_ms
 
-    def advertise(self, interval_ms=None):
-        """Advertise as things are; without `interval_ms` as often as the setting and `slower` say."""
+    def _wanted_ms(self):
+        return self.beacon_ms or min(self._settings.adv_ms * self.slower, _SLOWEST_MS)
+
+    def advertise(self):
+        """Advertise as things are."""
         adv, response = self._composed()
-        self._interval_ms = interval_ms or min(self._settings.adv_ms * self.slower, _SLOWEST_MS)
+        self._interval_ms = self._wanted_ms()
         self._on_air = adv  # first: a connection that comes right away ends it
         try:
             self.ble.gap_advertise(self._interval_ms * 1000, adv_data=adv, resp_data=response)
@@ -143,8 +147,8 @@ class Peripheral:
     def renew(self, serving):
         """Hosts look for us when nobody is served; while the window is open another one may pair."""
         if not serving or self._guard.window_open:
-            interval = min(self._settings.adv_ms * self.slower, _SLOWEST_MS)
-            if self._on_air is None or self._interval_ms != interval or self._on_air != self._composed()[0]:
+            same = self._interval_ms == self._wanted_ms() and self._on_air == self._composed()[0]
+            if self._on_air is None or not same:
                 self.advertise()
         elif self._on_air is not None:
             self.ble.gap_advertise(None)

@@ -11,12 +11,19 @@ VERSION = "0.1.0"
 
 
 class Presence:
-    """`battery` (with ``percent()``) or None; `omi`: the service of other products' apps, if it is wanted."""
+    """`battery` has ``percent()``, or is None on a board without. It may be replaced: a beacon has less of
+    one than the runtime, and hosts read the level of whichever is there."""
 
     def __init__(self, board, settings, log, battery):
+        self.settings = settings
+        self.log = log
+        self.battery = battery
         self.guard = Guard(Bonds(), settings.security != "open")
         self.radio = Peripheral(settings, log, self.guard)
         self.door = Door(self.radio, self.guard)
-        self.services = services.standard(battery, board, VERSION)
+        self.services = services.standard(None if battery is None else self, board, VERSION)
         for service in self.services:
             self.radio.offer(service)
+
+    def percent(self):
+        return self.battery.percent()

@@ -2,7 +2,7 @@
 
 Layers, from the air upwards (docs/protocol.md has every byte with examples):
 
-* Characteristics: the host subscribes to STREAM and writes to CONTROL.
+* Characteristics: the host subscribes to STREAM and writes to CONTROL, whose UUIDs are in advert.py.
 * Packet: one STREAM notification: ``seq u8, first u8, bytes``. `seq` counts packets of a
   connection modulo 256; `first` is the offset, within the bytes, at which the first message of
   this packet begins, or NO_START. A host that misses a `seq` finds the next message through it.
@@ -16,10 +16,6 @@ import json
 import struct
 
 VERSION = 1
-
-SERVICE = "4c550001-6e65-7474-6521-676c61737365"
-STREAM = "4c550002-6e65-7474-6521-676c61737365"  # notify: packets, glasses to host
-CONTROL = "4c550003-6e65-7474-6521-676c61737365"  # write: requests, host to glasses
 
 PACKET_HEADER = 2
 NO_START = 255
@@ -41,10 +37,6 @@ ACK = 0x81  # id u32, next u32: every frame below `next` is on the host's disk
 RESUME = 0x82  # id u32, next u32: send this recording again from frame `next`
 READY = 0x83  # version u8: subscribed, start sending
 JSON_REQUEST = 0x7B
-
-# The glasses advertise one byte of manufacturer data. They have no company number: 0xFFFF is for tests.
-COMPANY = 0xFFFF
-RESTING = 0x01  # nothing is there for a host
 
 KINDS = ("speech", "photo", "log", "event")
 

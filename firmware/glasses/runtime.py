@@ -272,7 +272,9 @@ class Glasses:
         """The whole runtime as one coroutine; never returns."""
         if not self.running:
             self.running = True
+            self._check_battery()
             # Radio first: it needs memory outside the Python heap before that has grown.
+            self.link.radio.resting = self.start.cause == TIMER and not self.journal.waiting()
             self.link.start()
             self.power.set_clock(states.TABLE[self.power.state].mhz)
             self.idle.install()
@@ -385,6 +387,17 @@ class Glasses:
         self._busy_ms = self.idle.busy_ms
         self._octets = octets
 
+    def _check_battery(self):
+        """An empty cell does not bear the radio: back to off, before that is on. The button, or whoever reset
+        them, tries again when it is charged."""
+        if self.battery is None:
+            return
+        self.battery.begin()
+        if self.battery.below_cutoff():
+            self.log.warning("battery", "empty: %.2f V" % self.battery.gauge.terminal)
+            self.voice.drop_early()
+            self._fall("off")
+
     def _on_cutoff(self):
         self.standby.switch_off("the battery is empty")
 
@@ -409,7 +422,9 @@ class Glasses:
         reach_s = self.settings.reach_s if state == "sleep" else 0
         self.crashes.ended(state)
         retained.put("n", self.journal.serial)
-        sleep.enter(self.board, state, sleep.timer_ms(self.board, reach_s), self._notes())
+        notes = self._notes()
+        lead_ms = notes.get("lead", sleep.LEAD_MS)
+        sleep.enter(self.board, state, sleep.timer_ms(self.board, reach_s, lead_ms), notes)
 
     def _notes(self):
         """What the next start must know."""
@@ -419,6 +434,8 @@ class Glasses:
             "waiting": self.journal.waiting(),
             "fresh": self.doze.stale,
         }
+        if "lead" in self.start.slept:
+            notes["lead"] = self.start.slept["lead"]
         if self.voice.muted:
             notes["muted"] = True
         if self.battery is not None:

@@ -5,7 +5,6 @@ program. The stack answers reads by itself, from the value that was last written
 task keeps values fresh while a host is connected and does nothing otherwise.
 """
 
-import asyncio
 import struct
 
 import bluetooth
@@ -190,6 +189,8 @@ class Refresher:
     def __init__(self, link, bus, services):
         self._link = link
         self._services = [service for service in services if service.EVERY_S]
+        import asyncio  # late: a beacon has these services, too, and no asyncio
+
         self._flag = asyncio.ThreadSafeFlag()
         bus.now("connected", self._on_connected)
 
@@ -197,6 +198,8 @@ class Refresher:
         self._flag.set()
 
     async def run(self):
+        import asyncio
+
         seconds = 0
         while True:
             if not self._link.connected:

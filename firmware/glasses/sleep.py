@@ -9,14 +9,29 @@ from glasses import clock, wake_sources
 from glasses.retained import retained
 
 _SHORTEST_MS = 500
+LEAD_MS = 300  # until a beacon has measured it
+# The last advertisement of a beacon may come so long before its end, the first so long after its beginning:
+# two intervals of 20 ms, the 10 that the link layer adds to each at random, and 20 of everything else.
+_EDGES_MS = 80
+
+
+def unfit(board):
+    """Why not all buttons of that board can wake it, in words, or ""."""
+    for name in board.PARTS:
+        data = board.PARTS[name]
+        problem = wake_sources.check_pin(board.CHIP, data["pin"]) if data.get("driver") == "button" else ""
+        if problem:
+            return problem
+    return ""
 
 
 def wake_pins(board):
-    """[(name, pin, active level, pull)] of what may wake that board: its buttons, and USB power if it can."""
+    """[(name, pin, active level, pull)] of what may wake that board: its buttons and USB power, as far as
+    they can."""
     found = []
     for name in board.PARTS:
         data = board.PARTS[name]
-        if data.get("driver") == "button":
+        if data.get("driver") == "button" and not wake_sources.check_pin(board.CHIP, data["pin"]):
             found.append((name, data["pin"], data.get("active", 0), data.get("pull", "up")))
     usb = board.PARTS.get("usb")
     if usb is not None and not wake_sources.check_pin(board.CHIP, usb["pin"]):
@@ -30,25 +45,39 @@ def is_down(pin, level, pull):
     return machine.Pin(pin, machine.Pin.IN, pulls[pull]).value() == level
 
 
-def timer_ms(board, reach_s):
-    """How long to sleep so that hosts are called every `reach_s` seconds; None if they are not (0)."""
+def timer_ms(board, reach_s, lead_ms):
+    """How long to sleep so that hosts are called every `reach_s` seconds; None if they are not (0).
+    `lead_ms`: from a beacon's first line to its first call."""
     if not reach_s:
         return None
     boot_ms = int(getattr(board, "CURRENTS", {}).get("boot_ms", 0))
-    return max(_SHORTEST_MS, reach_s * 1000 - boot_ms)
+    return max(_SHORTEST_MS, reach_s * 1000 - boot_ms - lead_ms - _EDGES_MS)
 
 
-def plan(board, timer_ms):
-    """The wake sources of a sleep that begins now; `timer_ms` or None."""
-    pins = [(pin, level, is_down(pin, level, pull)) for _, pin, level, pull in wake_pins(board)]
+def doze_ms(board, reach_s):
+    """The same for light sleep, after which only the radio has to start."""
+    if not reach_s:
+        return None
+    radio_ms = int(getattr(board, "CURRENTS", {}).get("radio_ms", 0))
+    return max(_SHORTEST_MS, reach_s * 1000 - radio_ms - _EDGES_MS)
+
+
+def plan(board, timer_ms, usb=True):
+    """The wake sources of a sleep that begins now; `timer_ms` or None; `usb`: plugging it in wakes them."""
+    pins = []
+    for name, pin, level, pull in wake_pins(board):
+        if usb or name != "usb":
+            pins.append((pin, level, is_down(pin, level, pull)))
     touch = any(board.PARTS[name].get("driver") == "touch" for name in board.PARTS)
     return wake_sources.make_plan(board.CHIP, pins, timer_ms, touch)
 
 
 def enter(board, state, timer_ms, notes):
     """Sleep, in power state "sleep" or "off". `notes` (JSON) are there for the next start."""
-    armed = plan(board, timer_ms)
+    armed = plan(board, timer_ms, state != "off")
     notes["state"] = state
+    notes["stuck"] = armed.down
+    notes["unarmed"] = unfit(board)
     try:
         wake_sources.arm(armed)
     except (AttributeError, OSError, ValueError) as error:
@@ -56,7 +85,11 @@ def enter(board, state, timer_ms, notes):
         notes["unarmed"] = str(error)
         armed.timer_ms = wake_sources.LOOK_AGAIN_MS
     notes["at"] = clock.rtc_ms()
-    retained.put("slept", notes)
+    if not retained.put("slept", notes):
+        # A log of crashes has filled the memory. What was counted may go; that they slept must be known.
+        for name in ("spent", "charges", "unarmed"):
+            notes.pop(name, None)
+        retained.put("slept", notes)
     if armed.timer_ms is None:
         machine.deepsleep()
     else:

@@ -33,6 +33,7 @@ class Standby:
         self._journal = glasses.journal
         self._fingers = glasses.fingers
         self._capturing = glasses.capturing
+        self._stop_capture = glasses.voice.stop
         self._usb = glasses.parts.usb
         self._fall = fall
         self._doze = doze
@@ -61,6 +62,7 @@ class Standby:
         self._look()
         self._use()
         if brief:
+            self._let_go = True  # no host need come for that
             self._used_ms = time.ticks_add(self._used_ms, (_BRIEF_S - self._settings.awake_s) * 1000)
 
     def _use(self):
@@ -75,7 +77,11 @@ class Standby:
 
     def _on_disconnected(self, name, t, value):
         # Who has been let go is to stay away; who was lost shall come back at once.
-        self._use()
+        # The advertisement that the link begins now is to say which.
+        if not self._let_go:
+            self._use()
+        self._link.radio.resting = self.resting
+        self._flag.set()
 
     def _on_long(self, name, t, value):
         if value == "off":
@@ -115,7 +121,8 @@ class Standby:
         keep("standby", "usb", self._powered())
         keep("standby", "setting", self._settings.sleep == "never")
         keep("standby", "fingers", self._fingers.busy and self._down_s < _STUCK_S)
-        keep("standby", "peers", bool(self._link.guard.peers) and self._peers_s < _PEERS_S)
+        strangers = bool(self._link.guard.peers) and not self._link.connected
+        keep("standby", "peers", strangers and self._peers_s < _PEERS_S)
         keep("standby", "pairing", self._link.guard.window_open)
         keep("standby", "unsaved", self._unsaved_s > 0)
         keep("standby", "grace", self._grace_s > 0)
@@ -188,6 +195,7 @@ class Standby:
     async def _switch_off(self):
         self._log.info("power", "off: %s" % self._off)
         self._bus.emit("off", time.ticks_ms(), self._off)
+        self._stop_capture()  # or saving would wait for its end
         if self._link.connected:
             self.let_go("off")
             await asyncio.sleep_ms(_BYE_MS)

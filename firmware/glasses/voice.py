@@ -112,9 +112,7 @@ class Voice:
         early, self._early = self._early, None
         why = self._may_capture() if self._may_capture is not None else ""
         if why:
-            if early is not None:
-                early.end()
-                self._mic.stop()
+            self._drop(early)
             self.refused += 1
             self._log.warning("voice", why)
             self._bus.emit("refused", time.ticks_ms(), why)
@@ -146,6 +144,16 @@ class Voice:
             self._take_over(early)
         self._flag.set()
         return self._recording
+
+    def drop_early(self):
+        """What was heard before there was a runtime is not wanted: the microphone goes off."""
+        early, self._early = self._early, None
+        self._drop(early)
+
+    def _drop(self, early):
+        if early is not None:
+            early.end()
+            self._mic.stop()
 
     def _take_over(self, early):
         """What was heard before there was a runtime comes first."""

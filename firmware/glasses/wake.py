@@ -18,6 +18,7 @@ SOFT = "soft reset"
 BUTTON = "button"
 TIMER = "timer"
 TOUCH = "touch"
+USB = "usb"
 
 _TAP_MS = 40
 _APP_MS = 30000
@@ -40,16 +41,18 @@ def cause():
 
 
 class Start:
-    """`cause`; `slept`: what `sleep.py` noted before a deep sleep, {} after any other start; `board` data and
-    its `parts`, None without; `early`: an EarlyCapture or None; `woke`: as `Fingers.watch` wants it;
+    """`cause`; `slept`: what `sleep.py` noted before a deep sleep, {} after any other start; `stuck`: pins
+    that were active then already, so that they are no fingers until they have been free; `board` data and its
+    `parts`, None without; `early`: an EarlyCapture or None; `woke`: as `Fingers.watch` wants it;
     `presence`: what a beacon has brought up, or None; `crashes`: None until `look_back`."""
 
     def __init__(self, board=None):
         self.began_ms = time.ticks_ms()
         self.cause = cause()
         self.slept = {}  # type: dict
+        self.stuck = []  # type: list[int]
         self.board = board
-        self.parts = None
+        self._parts = None
         self.early = None
         self.woke = None
         self.presence = None
@@ -61,19 +64,26 @@ class Start:
             except ImportError:
                 return
             self.board = data
-        from glasses.board import Parts
-
-        self.parts = Parts(self.board)
         if self.cause in (TIMER, BUTTON, TOUCH):
             # Taken once: a program that is started again at the prompt is not waking up any more.
             self.slept = retained.get("slept") or {}
             retained.remove("slept")
+            self.stuck = list(self.slept.get("stuck") or ())
             if not self.slept:
                 self.cause = SOFT
         if self.cause == BUTTON:
             self.press(self._boot_ms())
         if self.cause != TIMER:
             self.look_back()
+
+    @property
+    def parts(self):
+        """Made when first asked for: a beacon does without, and without what they are made by."""
+        if self._parts is None and self.board is not None:
+            from glasses.board import Parts
+
+            self._parts = Parts(self.board)
+        return self._parts
 
     def _boot_ms(self):
         return int(getattr(self.board, "CURRENTS", {}).get("boot_ms", 0))
@@ -135,10 +145,13 @@ class Start:
             sys.print_exception(error)
 
     def _press(self, ago_ms):
+        now = time.ticks_ms()
         parts = self.parts
         parts.make_first()
-        down = [name for name in parts.buttons if parts.buttons[name].pressed]
-        now = time.ticks_ms()
+        down = [name for name in parts.buttons if parts.buttons[name].pressed and not self._is_stuck(name)]
+        if not down and self._plugged():
+            self.cause = USB
+            return
         if "talk" not in down:
             # Another button, or one that was let go while the chip started: that was a tap.
             name = down[0] if down else "talk"
@@ -149,9 +162,31 @@ class Start:
         self.woke = ("talk", time.ticks_add(now, -ago_ms), None)
         deaf = self.slept.get("muted") or self.slept.get("weak")
         if parts.microphone is not None and not deaf:
+            self._listen(parts.microphone)
+
+    def _listen(self, microphone):
+        microphone.start()
+        try:
+            # Only now: until this is loaded the driver's own memory holds what comes.
             from glasses.early import EarlyCapture
 
-            self.early = EarlyCapture(parts.microphone)
+            self.early = EarlyCapture(microphone)
+        except Exception:  # the voice is to find it as it was
+            microphone.stop()
+            raise
+
+    def _is_stuck(self, name):
+        return self.board.PARTS[name]["pin"] in self.stuck
+
+    def stuck_buttons(self):
+        """The names of those of them that are buttons."""
+        return [name for name in self.parts.buttons if self._is_stuck(name)]
+
+    def _plugged(self):
+        from glasses import sleep
+
+        usb = self.board.PARTS.get("usb")
+        return usb is not None and sleep.is_down(usb["pin"], usb.get("active", 1), None)
 
 
 _start = None
