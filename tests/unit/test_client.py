@@ -315,7 +315,7 @@ def test_evicted_recordings_are_given_as_far_as_they_came(folder: Path) -> None:
             world.air.set_in_range(ADDRESS, False)
             await asyncio.sleep(1)
             world.release()
-            await asyncio.sleep(0.02)  # too short for the glasses to save it
+            await asyncio.sleep(0.005)  # too short for the glasses to save it
             await world.talk(2)
             world.air.set_in_range(ADDRESS, True)
             gone = await waiting

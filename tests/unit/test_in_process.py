@@ -104,7 +104,7 @@ def test_boot_and_loading_take_their_time(folder: Path) -> None:
 
     async def test(glasses: Any, air: Air) -> None:
         # main.py and board.py, glasses, and 10 KB of source, of which 45 % remain in a .mpy.
-        own = (len(source) + 10240) * 0.45 / 1024 * 3 + 2 * 4
+        own = (len(source) + 10240) * 0.34 / 1024 * 3 + 2 * 4
         roots = 2 * (4 + 700 / 1024 * 3)
         assert glasses.blocked_s == pytest.approx((own + roots) / 1000)
         assert glasses.notes == [(1, b"", 1, 0, int(250 + own + roots + 1e-6))]
