@@ -1,9 +1,12 @@
 # Runs before main.py. After a press that woke the glasses the microphone is on from here. After three
 # crashes in a row main.py may be what crashes: they run without it, behind the prompt. (Not by waiting here,
 # as USB comes up only after this file. What fails here keeps the chip from running main.py.)
-from glasses import wake
+import time
 
-_start = wake.start()
+_began_ms = time.ticks_ms()
+from glasses import wake  # noqa: E402 - its loading is part of the start
+
+_start = wake.start(_began_ms)
 if _start.crashes is not None and _start.crashes.safe:
     import glasses
 

@@ -18,6 +18,7 @@ WINDOW_MS = 120  # five of them; a host that listens all the time needs one
 LOOK_MS = 10
 _LOOK_AT_BATTERY = 16  # beacons between two looks
 _WATCHDOG_MS = 20000
+_MHZ = 80  # the lowest that Bluetooth bears
 _WEAK_V = 3.4  # then the runtime judges it in full, and switches off if it must
 # A host encrypts within a second of connecting, at slow intervals in two. Strangers are given no longer.
 ENCRYPT_MS = 3000
@@ -43,6 +44,7 @@ class Beacon:
         self._pins = None  # see `_load`
         self._is_down = None
         self._settings = Settings()
+        self._loading_mhz = machine.freq() // 1000000
         self._radio_ms = None  # since when the radio is on,
         self._silent_ms = time.ticks_ms()  # or is not
 
@@ -86,6 +88,8 @@ class Beacon:
         radio.beacon_ms = INTERVAL_MS
         self._radio_ms = time.ticks_ms()
         radio.start(presence.door.irq)
+        self._loading_mhz = machine.freq() // 1000000
+        machine.freq(_MHZ * 1000000)  # to wait at: there is nothing more to hurry for
         began = time.ticks_ms()
         start.slept["lead"] = time.ticks_diff(began, start.began_ms)
         reason = ""
@@ -128,10 +132,10 @@ class Beacon:
         spent, charges = start.spent()
         awake_ms = time.ticks_diff(time.ticks_ms(), start.began_ms)
         meter = Meter(getattr(board, "CURRENTS", {}), charges)
-        meter.since(start.began_ms)
-        mhz = machine.freq() // 1000000
         # Until the first call it loads without a pause; the radio is on from its start to the end.
-        meter.account("standby", mhz, min(awake_ms, notes.get("lead", awake_ms)))
+        lead_ms = min(awake_ms, notes.get("lead", awake_ms))
+        meter.awake("standby", lead_ms, self._loading_mhz, lead_ms)
+        meter.awake("standby", awake_ms - lead_ms, machine.freq() // 1000000, 0)
         if self._radio_ms is not None:
             meter.radio("standby", time.ticks_diff(self._silent_ms, self._radio_ms), INTERVAL_MS)
         spent["standby"] = spent.get("standby", 0) + awake_ms
@@ -139,4 +143,4 @@ class Beacon:
         notes["charges"] = meter.charges()
         reach_s = self._settings.reach_s if state == "sleep" else 0
         lead_ms = notes.get("lead", sleep.LEAD_MS) + time.ticks_diff(time.ticks_ms(), self._silent_ms)
-        sleep.enter(board, state, sleep.timer_ms(board, reach_s, lead_ms), notes)
+        sleep.enter(board, state, sleep.timer_ms(board, reach_s, lead_ms), notes, start.stuck)

@@ -83,7 +83,8 @@ class Doze:
 
     def _sleep(self):
         """One light sleep. True: a pin has woken us, None: they cannot doze."""
-        plan = sleep.plan(self._board, sleep.doze_ms(self._board, self._settings.reach_s))
+        timer_ms = sleep.doze_ms(self._board, self._settings.reach_s)
+        plan = sleep.plan(self._board, timer_ms, self._glasses.stuck_pins())
         if plan.down or not self._power.enter("sleep", quiet=True):
             return None
         try:
@@ -108,9 +109,13 @@ class Doze:
             if past >= (ENCRYPT_MS if link.guard.peers else WINDOW_MS):
                 return False
             await asyncio.sleep_ms(LOOK_MS)
-            # Locks are what a press, USB or a task of the app leads to.
-            if link.connected or not self._power.drowsy or self._fingers.busy:
+            # Locks are what a press or a task of the app leads to. Nobody looks at USB meanwhile.
+            if link.connected or not self._power.drowsy or self._fingers.busy or self._powered():
                 return True
+
+    def _powered(self):
+        usb = self._glasses.parts.usb
+        return usb is not None and usb.present
 
     def counters(self):
         return {"power.beacons": self.beacons}

@@ -50,10 +50,6 @@ class Meter:
         if name in self._ua:
             self._parts.append([name, on_ms, 0])
 
-    def since(self, ticks_ms):
-        """The time to account for began then."""
-        self._since = ticks_ms
-
     def _add(self, state, consumer, ua_ms):
         if ua_ms <= 0:
             return
@@ -75,11 +71,8 @@ class Meter:
         self._since = now
         if ms <= 0:
             return
-        idle, busy = self._cpu.get(mhz) or self._nearest(mhz)
-        busy_ms = min(busy_ms, ms)
         ua = self._ua
-        self._add(state, "cpu", idle * (ms - busy_ms) + busy * busy_ms)
-        self._add(state, "board", ua.get("board", 0) * ms)
+        idle = self.awake(state, ms, mhz, busy_ms)
         if radio:
             self.radio(state, ms, advertise_ms, interval_ms, octets)
         for part in self._parts:
@@ -87,6 +80,14 @@ class Meter:
             self._add(state, part[0], ua[part[0]] * (on - part[2]))
             part[2] = on
         self._load_ua = self._total_ua(idle, radio, advertise_ms, interval_ms)
+
+    def awake(self, state, ms, mhz, busy_ms):
+        """The CPU was on for so long at that clock, and worked for `busy_ms` of it; what it draws idle."""
+        idle, busy = self._cpu.get(mhz) or self._nearest(mhz)
+        busy_ms = min(busy_ms, ms)
+        self._add(state, "cpu", idle * (ms - busy_ms) + busy * busy_ms)
+        self._add(state, "board", self._ua.get("board", 0) * ms)
+        return idle
 
     def radio(self, state, ms, advertise_ms=0, interval_ms=0, octets=0):
         """The radio was on for so long; the rest as in `account`."""

@@ -32,6 +32,14 @@ class Fingers:
     def down(self):
         return any(button.pressed for _, button, _ in self._buttons)
 
+    def known_down(self):
+        """Names of the buttons that are down, and that it has come to: their edges wait no more."""
+        return [
+            name
+            for name, button, gestures in self._buttons
+            if button.pressed and (gestures.down or name in self._stuck)
+        ]
+
     def watch(self, buttons, woke=None, stuck=()):
         """Follow `buttons` (name: Button). `woke`: (name of the button that woke the glasses, ticks at which
         it was pressed, ticks at which it was let go or None if it was still down when we looked). `stuck`:

@@ -111,6 +111,11 @@ class Gestures:
         """Whether a finger is down or a sequence is not decided yet."""
         return self._level or self._lock is not None or self._timer is not None
 
+    @property
+    def down(self):
+        """Whether a finger is down."""
+        return self._level
+
     def start(self, t_ms, pressed):
         """Forget everything; the button's level at ``t_ms`` is ``pressed``.
 

@@ -97,6 +97,8 @@ class Glasses:
         self.boot, serial = resume_numbers()
         spent, charges = start.spent()
         self.meter = Meter(getattr(self.board, "CURRENTS", {}), charges)
+        loading_ms = max(0, time.ticks_diff(time.ticks_ms(), start.began_ms))
+        self.meter.awake("standby", loading_ms, machine.freq() // 1000000, loading_ms)
         self.bus = Bus()
         self.power = Governor(self.log, crashes, self._hung(), spent)
         self.power.watch(self._on_state)
@@ -424,7 +426,14 @@ class Glasses:
         retained.put("n", self.journal.serial)
         notes = self._notes()
         lead_ms = notes.get("lead", sleep.LEAD_MS)
-        sleep.enter(self.board, state, sleep.timer_ms(self.board, reach_s, lead_ms), notes)
+        timer_ms = sleep.timer_ms(self.board, reach_s, lead_ms)
+        # Off they are, whatever has been pressed just now.
+        stuck = self.stuck_pins() if state == "sleep" else None
+        sleep.enter(self.board, state, timer_ms, notes, stuck)
+
+    def stuck_pins(self):
+        """Those of buttons that are down when the glasses fall asleep: but not of one pressed just now."""
+        return [self.board.PARTS[name]["pin"] for name in self.fingers.known_down()]
 
     def _notes(self):
         """What the next start must know."""

@@ -21,7 +21,7 @@ DECLARED = {
     "sleep": ("auto", "choice", ("auto", "deep", "light", "never")),  # when nobody needs them
     "reach_s": (10, "int", 0, 3600),  # asleep: a host finds them within so long; 0: only the button wakes
     "awake_s": (30, "int", 5, 3600),  # after use, before they sleep
-    "linger_s": (300, "int", 0, 36000),  # how long a host that wants nothing may stay; 0: for ever
+    "linger_s": (60, "int", 0, 36000),  # how long a host that wants nothing may stay; 0: for ever
     "grace_s": (60, "int", 10, 3600),  # awake after power-on or a reset, to be reached by cable
     "longest_s": (600, "int", 5, 36000),  # a button that is stuck must not record for ever
     "log_level": ("info", "choice", ("debug", "info", "warning", "error")),

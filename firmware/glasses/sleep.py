@@ -62,19 +62,23 @@ def doze_ms(board, reach_s):
     return max(_SHORTEST_MS, reach_s * 1000 - radio_ms - _EDGES_MS)
 
 
-def plan(board, timer_ms, usb=True):
-    """The wake sources of a sleep that begins now; `timer_ms` or None; `usb`: plugging it in wakes them."""
+def plan(board, timer_ms, stuck=None, usb=True):
+    """The wake sources of a sleep that begins now; `timer_ms` or None; `usb`: plugging it in wakes them.
+
+    `stuck`: pins that have been down for long and must not wake them. One that is down and not among those
+    was pressed this moment, and wakes them at once. None: all that are down are stuck."""
     pins = []
     for name, pin, level, pull in wake_pins(board):
         if usb or name != "usb":
-            pins.append((pin, level, is_down(pin, level, pull)))
+            pins.append((pin, level, (stuck is None or pin in stuck) and is_down(pin, level, pull)))
     touch = any(board.PARTS[name].get("driver") == "touch" for name in board.PARTS)
     return wake_sources.make_plan(board.CHIP, pins, timer_ms, touch)
 
 
-def enter(board, state, timer_ms, notes):
-    """Sleep, in power state "sleep" or "off". `notes` (JSON) are there for the next start."""
-    armed = plan(board, timer_ms, state != "off")
+def enter(board, state, timer_ms, notes, stuck):
+    """Sleep, in power state "sleep" or "off". `notes` (JSON) are there for the next start; `stuck` as in
+    `plan`."""
+    armed = plan(board, timer_ms, stuck, state != "off")
     notes["state"] = state
     notes["stuck"] = armed.down
     notes["unarmed"] = unfit(board)

@@ -46,8 +46,8 @@ class Start:
     `parts`, None without; `early`: an EarlyCapture or None; `woke`: as `Fingers.watch` wants it;
     `presence`: what a beacon has brought up, or None; `crashes`: None until `look_back`."""
 
-    def __init__(self, board=None):
-        self.began_ms = time.ticks_ms()
+    def __init__(self, board=None, began_ms=None):
+        self.began_ms = time.ticks_ms() if began_ms is None else began_ms
         self.cause = cause()
         self.slept = {}  # type: dict
         self.stuck = []  # type: list[int]
@@ -192,11 +192,11 @@ class Start:
 _start = None
 
 
-def start():
-    """The one Start of this program."""
+def start(began_ms=None):
+    """The one Start of this program; its first line ran at ticks `began_ms`, else now."""
     global _start
     if _start is None:
-        _start = Start()
+        _start = Start(None, began_ms)
     return _start
 
 

@@ -104,6 +104,10 @@ def _group(plan, name, wanted):
     setattr(plan, name, (tuple([pin for pin, other in wanted if other == level]), level))
 
 
+# Kinds that an earlier plan of this start has armed: after light sleep they still are.
+_armed = set()  # type: set[str]
+
+
 def arm(plan):
     """Tell the chip. Raises ValueError or OSError if it refuses, AttributeError if its image is too old."""
     import esp32
@@ -113,13 +117,22 @@ def arm(plan):
         esp32.wake_on_touch(True)
     if plan.ext0 is not None:
         esp32.wake_on_ext0(Pin(plan.ext0[0]), plan.ext0[1])
+        _armed.add("ext0")
+    elif "ext0" in _armed:
+        esp32.wake_on_ext0(None)
     if plan.ext1 is not None:
         pins, level = plan.ext1
         esp32.wake_on_ext1(
             tuple([Pin(pin) for pin in pins]), esp32.WAKEUP_ANY_HIGH if level else esp32.WAKEUP_ALL_LOW
         )
+        _armed.add("ext1")
+    elif "ext1" in _armed:
+        esp32.wake_on_ext1(())
     if plan.gpio is not None:
         pins, level = plan.gpio
         esp32.wake_on_gpio(
             tuple([Pin(pin) for pin in pins]), esp32.WAKEUP_ANY_HIGH if level else esp32.WAKEUP_ALL_LOW
         )
+        _armed.add("gpio")
+    elif "gpio" in _armed:
+        esp32.wake_on_gpio(())

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from lunette import __version__
-from lunette.commands import ask, bonds, common, demo, listen, options, power, pull, scan, sim, status
+from lunette.commands import ask, bonds, common, demo, energy, listen, options, power, pull, scan, sim, status
 from lunette.errors import LunetteError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking, *
     app.command()(_command)
 app.add_typer(sim.app, name="sim")
 app.command()(demo.demo)
+app.command()(energy.energy)
 
 # Typer brings its own copy of click, or uses the one that is installed: this is the base class of
 # usage errors in either.

@@ -33,6 +33,7 @@ WHOLE = {
     "crash_at_release": 2,
     "dark": 0,
     "drop": 2,
+    "off": 2,
     "overflow": 2,  # of three
     "pair": 2,
     "private": 2,
@@ -49,15 +50,19 @@ RETURNS = {
     "backlog": 1,
     "crash": 1,
     "crash_at_release": 2,
+    "doze": 1,
     "drop": 1,
     "drop_at_release": 1,
     "link_changes": 0,
     "long_range": 0,
     "lossy": 0,
     "mtu_changes": 2,
+    "off": 1,
     "overflow": 1,
     "private": 1,
+    "reach": 1,
     "stalled": 0,
+    "wake": 1,
     "widest": 0,
 }
 
@@ -115,6 +120,10 @@ def whole(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [entry for entry in speeches(report) if not entry["truncated"]]
 
 
+def events(report: dict[str, Any], what: str) -> list[dict[str, Any]]:
+    return [event for event in report["events"] if event["what"] == what]
+
+
 def notes(report: dict[str, Any]) -> list[str]:
     """The texts of the events that arrived."""
     recorded = [event["detail"] for event in report["events"] if event["what"] == "recorded"]
@@ -170,8 +179,10 @@ def test_what_the_microphone_gave_has_arrived_or_is_counted(reports: Reports) ->
         actions = scene_file.load(scenes.FOLDER / f"{name}.toml").actions
         presses = sum(action.do == "press" for action in actions)
         # Taps are drafts that nobody wanted, and a new start counts anew.
-        if presses != WHOLE.get(name, 1) + (name == "overflow") or any(
-            action.do in ("power_cut", "mpremote") for action in actions
+        if (
+            presses != WHOLE.get(name, 1) + (name == "overflow")
+            or any(action.do in ("power_cut", "mpremote") for action in actions)
+            or events(report, "wake")
         ):
             continue
         counters = report["counters"]
@@ -337,12 +348,53 @@ def test_the_prompt_does_not_disturb_a_recording(reports: Reports) -> None:
 
 def test_power_cut_and_return(reports: Reports) -> None:
     report = reports["power"]
-    cut, _ = speeches(report)
+    # Not by number: the count of starts wraps.
+    cut, _ = sorted(speeches(report), key=lambda entry: entry["started_s"])
     assert cut["crc_ok"] is not True  # what arrived before the cut is kept, and known to be a part
     assert cut["frames"] > 10
     assert report["states"]["off"] > 0.25
     lights = [e["detail"] for e in report["events"] if e["what"] == "light"]
     assert lights[:2] == [True, False]  # without power the light is out
+
+
+def test_a_press_out_of_deep_sleep_is_heard_and_brings_the_host(reports: Reports) -> None:
+    report = reports["wake"]
+    (slept,), (woken,), (pressed,) = (events(report, what) for what in ("sleep", "wake", "press"))
+    assert slept["t_s"] < pressed["t_s"] <= woken["t_s"] and "detail" not in slept, "no timer"
+    (entry,) = whole(report)
+    # The chip's own start takes no time here. It is the interpreter's, and this computer may be slow.
+    assert 0 < entry["started_s"] - pressed["t_s"] < 1
+    assert entry["frames"] > 70 and entry["overruns"] is not None
+    (_, again) = (event["t_s"] for event in [{"t_s": 0.0}, *events(report, "connected")])
+    assert again > woken["t_s"], "it had been let go, and left them alone"
+
+
+def test_a_host_finds_sleeping_glasses_by_a_beacon(reports: Reports) -> None:
+    report = reports["reach"]
+    (connected,) = (event["t_s"] for event in events(report, "connected"))
+    wakes = events(report, "wake")
+    assert {event["detail"] for event in wakes} == {4}, "only the timer wakes them"
+    assert events(report, "sleep")[0]["t_s"] < wakes[0]["t_s"] < connected
+    assert 13 < connected < 13 + 3.5
+    (entry,) = whole(report)
+    assert entry["frames"] >= 70
+
+
+def test_light_sleep_hears_a_press_at_once(reports: Reports) -> None:
+    report = reports["doze"]
+    assert not events(report, "sleep"), "no deep sleep"
+    assert report["states"]["sleep"] > 1 and report["counters"]["power.beacons"] >= 1
+    (entry,) = whole(report)
+    (pressed,) = (event["t_s"] for event in events(report, "press"))
+    assert 0 < entry["started_s"] - pressed < 0.3
+
+
+def test_the_gesture_switches_them_off_and_only_the_button_on(reports: Reports) -> None:
+    report = reports["off"]
+    (slept,), (woken,) = events(report, "sleep"), events(report, "wake")
+    last = events(report, "press")[-1]
+    assert "detail" not in slept and slept["t_s"] < 16 < last["t_s"] <= woken["t_s"]
+    assert report["states"]["off"] > 1.5
 
 
 def test_darkness_counts_to_the_end_of_the_scene(reports: Reports) -> None:
@@ -366,6 +418,20 @@ def test_frames_need_no_heap(reports: Reports) -> None:
         if report["link"]["enomem"] == 0 and report["heap"].get("bytes_per_frame") is not None
     ]
     assert len(measured) >= 5 and 0 in measured
+
+
+def test_energy_is_told_by_state_and_consumer(reports: Reports) -> None:
+    for name, report in reports.items():
+        energy = report["energy"]
+        assert set(energy) <= {"active", "connected", "standby", "sleep", "off"}, name
+        total = sum(mah for spent in energy.values() for mah in spent.values())
+        assert 0 < total * 3600 / report["scene"]["duration_s"] < 150, name  # mA
+    spoken = reports["power"]["energy"]["active"]
+    assert {"cpu", "radio", "mic", "light", "board"} <= set(spoken)
+    assert spoken["radio"] > spoken["cpu"] > spoken["mic"] > 0
+    assert reports["doze"]["energy"]["sleep"]["light_sleep"] > 0
+    assert reports["off"]["energy"]["off"]["deep_sleep"] > 0
+    assert reports["off"]["energy"]["standby"]["boot"] > 0
 
 
 def test_every_report_has_the_promised_keys(reports: Reports) -> None:

@@ -119,6 +119,7 @@ def test_wrong_usage_is_one_line_and_2(lunette, arguments):
         ["sim", "power-cut"],
         ["sim", "power-on"],
         ["sim", "battery", "3.5"],
+        ["sim", "usb", "off"],
         ["sim", "status"],
         ["sim", "quit"],
     ],
@@ -573,6 +574,9 @@ class FakeGlasses:
     def battery(self, volts: float) -> None:
         self.done.append(("battery", volts))
 
+    def usb(self, plugged: bool) -> None:
+        self.done.append(("usb", plugged))
+
 
 def desk_with(glasses: FakeGlasses) -> Desk:
     from lunette.virtual.performer import Performer
@@ -601,13 +605,16 @@ def test_orders_are_checked_as_in_scenes():
             ("hold", {}, "seconds is missing"),
             ("hold", {"seconds": 0}, "above 0"),
             ("battery", {"volts": "full"}, "wrong type"),
+            ("usb", {"plugged": 1}, "wrong type"),
+            ("usb", {}, "plugged is missing"),
             ("say", {"wav": "/nowhere.wav"}, "nowhere.wav"),
         ):
             with pytest.raises(LunetteError, match=complaint):
                 await desk.order(do, values)
         assert glasses.done == []
         await desk.order("tap", {})
-        assert glasses.done == [("press", "talk"), ("release", "talk")]
+        await desk.order("usb", {"plugged": False})
+        assert glasses.done == [("press", "talk"), ("release", "talk"), ("usb", False)]
         assert desk.held == set()
 
     asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,14 @@ import typer
 
 from lunette import paths
 from lunette.commands import options
+
+
+class UsbState(str, Enum):
+    """Is the cable plugged in?"""
+
+    on = "on"
+    off = "off"
+
 
 Button = Annotated[str, typer.Option(help="Which button.")]
 
@@ -94,6 +103,11 @@ def battery(volts: float) -> None:
     _ask("battery", volts=volts)
 
 
+def usb(state: Annotated[UsbState, typer.Argument(help="on or off.")]) -> None:
+    """Plug the USB cable in, which keeps the glasses awake, or out."""
+    _ask("usb", plugged=state is UsbState.on)
+
+
 def status(as_json: options.Json = False) -> None:
     """Show how the running virtual glasses look from outside."""
     answer = _ask("status")
@@ -124,7 +138,7 @@ def quit_() -> None:
 
 def register(app: typer.Typer) -> None:
     """Make them sub-commands of `app`."""
-    for command in (press, release, tap, double, triple, pair, say, drop, status):
+    for command in (press, release, tap, double, triple, pair, say, drop, usb, status):
         app.command()(command)
     # A negative number must not be taken for an option.
     negative = {"ignore_unknown_options": True}

@@ -14,10 +14,11 @@ class History:
     """`keep` the status from time to time; the last one of each start counts."""
 
     def __init__(self) -> None:
-        self._last: dict[int, dict[str, Any]] = {}
+        self._last: dict[tuple[int, int], dict[str, Any]] = {}
 
-    def keep(self, status: dict[str, Any]) -> None:
-        self._last[int(status["boot"])] = status
+    def keep(self, status: dict[str, Any], start: int = 0) -> None:
+        """`start` tells starts of the same boot number apart: wake-ups."""
+        self._last[int(status["boot"]), start] = status
 
     def counters(self) -> dict[str, int]:
         """Every counter: the sum over all starts, or how things stand in the last one."""
@@ -33,9 +34,9 @@ class History:
         return total
 
     def states(self) -> dict[str, float]:
-        """Seconds in each power state over all starts."""
+        """Seconds in each power state over all starts. A wake-up goes on with those of before."""
         total: dict[str, float] = {}
-        for status in self._last.values():
+        for status in {boot: status for (boot, _), status in self._last.items()}.values():
             for state, seconds in status["states"].items():
                 total[state] = round(total.get(state, 0.0) + seconds, 3)
         return total

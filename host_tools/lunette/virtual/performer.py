@@ -88,6 +88,8 @@ class Performer:
             await glasses.power_on()
         elif do == "battery":
             glasses.battery(float(values["volts"]))
+        elif do == "usb":
+            glasses.usb(values["plugged"])
         elif do == "mpremote":
             return await self._mpremote([str(a) for a in values["args"]])
         elif do == "set_link":

@@ -55,6 +55,7 @@ ACTIONS: dict[str, dict[str, tuple[Any, Any]]] = {
     "power_cut": {"written": (str, "")},
     "power_on": {},
     "battery": {"volts": (_NUMBER, ...)},
+    "usb": {"plugged": (bool, ...)},
     "write": {"characteristic": (str, ...), "hex": (str, ...)},
     "mpremote": {"args": (list, ...)},
 }
@@ -173,7 +174,7 @@ def arguments(do: str, given: dict[str, Any], where: str) -> dict[str, Any]:
             continue
         if value is ...:
             raise LunetteError(f"{where} ({do}): {key} is missing")
-        if not isinstance(value, types) or isinstance(value, bool):
+        if not isinstance(value, types) or isinstance(value, bool) != (types is bool):
             raise LunetteError(f"{where} ({do}): {key} = {value!r} is of the wrong type")
         if types is _NUMBER and not math.isfinite(value):
             raise LunetteError(f"{where} ({do}): {key} = {value!r} is not a finite number")

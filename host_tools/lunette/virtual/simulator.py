@@ -270,6 +270,16 @@ class VirtualGlasses:
             self.chip.pins.drive(int(data["pin"]), active if plugged else 1 - active)
 
     @property
+    def asleep(self) -> bool:
+        """In deep sleep."""
+        return self._asleep
+
+    @property
+    def device(self) -> Device | None:
+        """The antenna, while there is one."""
+        return self._device
+
+    @property
     def dark_s(self) -> float:
         """Seconds without power so far."""
         since = 0.0 if self.powered else asyncio.get_running_loop().time() - self._dark_since

@@ -21,6 +21,7 @@ from lunette.virtual.introduce import BONDS, introduce
 from lunette.virtual.performer import Performer
 from lunette.virtual.report import Console, Latency, recording_entry
 from lunette.virtual.scene import Scene
+from lunette.virtual.scene_energy import SceneEnergy
 from lunette.virtual.scene_host import SceneHost, backends
 from lunette.virtual.simulator import ADDRESS, VirtualGlasses
 
@@ -58,9 +59,13 @@ class Stage:
         self._start = 0.0
         self._frames: list[tuple[Recording, int, float]] = []
         self._starts: list[float] = []  # when the firmware was (re)started
-        self._boots: dict[int, float] = {}  # the firmware's count of its starts: when that was
+        # The firmware's count of its starts, with the times of those in which a host came: more than one
+        # where they have slept in between, since a wake-up goes on with the count.
+        self._boots: dict[int, list[float]] = {}
+        self._seen: dict[int, float] = {}  # recording: when the host first heard of it
         self._connected = asyncio.Event()
         self._host: SceneHost | None = None
+        self._energy: SceneEnergy | None = None
         self.glasses: VirtualGlasses | None = None
 
     @property
@@ -92,6 +97,8 @@ class Stage:
             return
         if what in ("reset", "wake") or (what == "power" and detail):
             self._starts.append(asyncio.get_running_loop().time())
+        if self._energy is not None:
+            self._energy.observe(what, detail)
         self._note(what, detail)
         self._tell(what, detail)
 
@@ -100,13 +107,16 @@ class Stage:
             recording, index = detail
             self._frames.append((recording, index, asyncio.get_running_loop().time()))
         elif what in ("recording", "recorded"):
+            self._seen.setdefault(detail.number, asyncio.get_running_loop().time())
             note: dict[str, Any] = {"id": detail.number, "kind": detail.kind}
             if what == "recorded" and detail.kind == "event":
                 note["text"] = detail.payload().decode(errors="replace")
             self._note(what, note)
         elif what == "connected":
             self._connected.set()
-            self._boots[int(detail.get("boot", 0))] = self._starts[-1]
+            starts = self._boots.setdefault(int(detail.get("boot", 0)), [])
+            if self._starts[-1] not in starts:
+                starts.append(self._starts[-1])
             self._note(what, detail)
         elif what == "problem":
             self._note(what, detail)
@@ -148,6 +158,8 @@ class Stage:
             host = performer.host = self._host = SceneHost(self.folder, air, self._on_listener)
             await self._up(host.task)
             self._start = loop.time()
+            if glasses.board.currents is not None:
+                self._energy = SceneEnergy(glasses)
             self._events.clear()
             self._note("start")
             for action in scene.actions:
@@ -168,6 +180,8 @@ class Stage:
             await self._drain(host)
             return await self._report(glasses, host, performer)
         finally:
+            if self._energy is not None:
+                self._energy.close()
             await performer.close()
             if host is not None:
                 await host.close()
@@ -201,6 +215,8 @@ class Stage:
         assert glasses is not None
         await asyncio.sleep(0.1)
         while self.now < end and glasses.powered and not host.away:
+            if glasses.asleep and host.listener.resting:
+                return  # they have said good-bye, and have nothing to say
             client = host.listener.client
             if client is not None and host.connected:
                 try:
@@ -216,7 +232,7 @@ class Stage:
         client = host.listener.client
         if client is not None and host.connected:
             with contextlib.suppress(LunetteError):
-                self._history.keep(await client.request("status"))
+                self._history.keep(await client.request("status"), len(self._starts))
 
     def _console_again(self) -> None:
         self._console.quiet = False
@@ -228,14 +244,17 @@ class Stage:
         return None if session is None else session.started - self._start
 
     def _session(self, recording: Recording) -> Any:
-        """The chip's microphone session behind a recording: the firmware counts its takes, the
-        chip its sessions, both from the same start of the glasses."""
+        """The chip's microphone session behind a recording: the firmware counts its takes, the chip its
+        sessions, both from the same start of the glasses. Of several with the same count it is taken to be
+        the last one before the host heard of the recording; not so for one that they kept over a sleep."""
         boot = recording.number >> 16
         take = recording.meta.get("take")
         assert self.glasses is not None
         if boot not in self._boots or not isinstance(take, int):
             return None
-        since = self._boots[boot]
+        starts = self._boots[boot]
+        seen = self._seen.get(recording.number, starts[0])
+        since = max((t for t in starts if t <= seen), default=starts[0])
         until = min((t for t in self._starts if t > since), default=float("inf"))
         found = [s for s in self.glasses.chip.i2s.sessions if since <= s.started < until]
         return found[take - 1] if 0 < take <= len(found) else None
@@ -280,6 +299,7 @@ class Stage:
             "counters": counters,
             "heap": self._history.heap(),
             "states": states,
+            "energy": {} if self._energy is None else self._energy.table(),
             "strangers": [stranger.report() for stranger in performer.strangers],
             "mpremote": performer.mpremote_runs,
             "errors": self._console.errors,

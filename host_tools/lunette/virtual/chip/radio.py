@@ -190,6 +190,7 @@ class Radio:
             if self._device is None:
                 raise OSError(EIO)
             self._active = True
+            self.on_change()  # it draws current from now on, also while it starts
             self.on_start()
             self._server.clear(self._device)
             self._device.gatt_server.max_mtu = self._mtu

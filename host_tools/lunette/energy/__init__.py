@@ -1,0 +1,1 @@
+"""How long the glasses last: days of use, played in virtual time by the real firmware (docs/power.md)."""
