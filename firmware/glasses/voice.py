@@ -12,7 +12,7 @@ from glasses.dsp import adpcm, pcm
 
 CODEC = "dvi4"
 _POLL_MS = 4  # a quarter of the pieces in which the driver delivers
-_LONGEST_MS = 20
+_LONGEST_MS = 32
 _STALL_MS = 200
 _PROBE_EVERY = 8
 

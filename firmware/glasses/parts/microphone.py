@@ -92,9 +92,11 @@ class I2SMicrophone(CapturePart):
             self.on_filled()
 
     def due_ms(self):
-        """Milliseconds until the next buffer should be filled, 0 when it is late."""
-        left = time.ticks_diff(time.ticks_add(self._due_us, FRAME_MS * 1000), time.ticks_us())
-        return max(0, left // 1000)
+        """Milliseconds until the next buffer should be there, 0 when it is late. The driver delivers in
+        pieces of 16 ms: of four frames the first is there 12 ms after its end, the last one at once."""
+        behind_us = (3 - self._done % 4) * (_DESCRIPTOR_US // 4)
+        left = time.ticks_diff(time.ticks_add(self._due_us, FRAME_MS * 1000 + behind_us), time.ticks_us())
+        return left // 1000 + 1 if left > 0 else 0
 
     def ready(self):
         return self._done != self._taken

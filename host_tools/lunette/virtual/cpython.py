@@ -29,7 +29,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from heapq import heappop
+from heapq import heapify, heappop
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -49,6 +49,7 @@ SCHEDULE_DEPTH = 8
 # Slack for binary fractions: 0.29 s must read as 290 ms. The loop's own timers use the same slack.
 _RESOLUTION_S = 1e-9
 _POLL_EVERY = 256
+_MOST_CANCELLED = 16
 
 
 class DeadlockError(RuntimeError):
@@ -99,6 +100,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if not alone or self._turn % _POLL_EVERY == 0 or not (scheduled or ready):
             super()._run_once()  # type: ignore[misc]
             return
+        if shared._timer_cancelled_count > _MOST_CANCELLED:
+            # Each timer is compared with a few others as it comes and goes: not with those, too.
+            for handle in scheduled:
+                if handle._cancelled:
+                    handle._scheduled = False
+            scheduled[:] = [handle for handle in scheduled if not handle._cancelled]
+            heapify(scheduled)
+            shared._timer_cancelled_count = 0
         while scheduled and scheduled[0]._cancelled:
             shared._timer_cancelled_count -= 1
             heappop(scheduled)._scheduled = False
