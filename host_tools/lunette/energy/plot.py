@@ -152,7 +152,7 @@ def _legend(figure: Any, kinds: Sequence[str]) -> None:
     figure.legend(
         handles=patches, loc="upper right", ncols=len(patches), frameon=False, bbox_to_anchor=(0.985, 0.955)
     )
-    figure.subplots_adjust(left=0.09, right=0.98, top=0.86, bottom=0.12, hspace=0.3, wspace=0.2)
+    figure.subplots_adjust(left=0.11, right=0.98, top=0.86, bottom=0.12, hspace=0.3, wspace=0.2)
 
 
 def _finish(figure: Any, path: Path, title: str) -> None:
