@@ -99,7 +99,7 @@ def _prelude():
         beacon.go_back()
     elif start.board.PARTS.get(reason, {}).get("driver") == "button":
         start.cause = wake.BUTTON
-        start.press(0)
+        start.press(beacon.ago_ms)
 
 
 def run():

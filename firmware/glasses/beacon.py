@@ -45,6 +45,7 @@ class Beacon:
         self._is_down = None
         self._settings = Settings()
         self._loading_mhz = machine.freq() // 1000000
+        self.ago_ms = 0  # how long before now the finger may have come down that `steps` found
         self._radio_ms = None  # since when the radio is on,
         self._silent_ms = time.ticks_ms()  # or is not
 
@@ -93,6 +94,8 @@ class Beacon:
         began = time.ticks_ms()
         start.slept["lead"] = time.ticks_diff(began, start.began_ms)
         reason = ""
+        # A finger that is there at the first look may have come at any time since the chip woke.
+        self.ago_ms = time.ticks_ms()
         while not reason:
             past = time.ticks_diff(time.ticks_ms(), began)
             if past >= (ENCRYPT_MS if presence.guard.peers else WINDOW_MS):
@@ -101,6 +104,8 @@ class Beacon:
                 self._silent_ms = time.ticks_ms()
                 return "battery" if self._weak() else ""
             yield LOOK_MS
+            if reason == "" and past > 0:
+                self.ago_ms = LOOK_MS
             if not radio.interval_ms:  # who has connected ended it, and may be a stranger
                 radio.renew(presence.door.connected)
             reason = "host" if presence.door.connected else self._pressed()

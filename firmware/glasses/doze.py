@@ -112,6 +112,8 @@ class Doze:
             # Locks are what a press or a task of the app leads to. Nobody looks at USB meanwhile.
             if link.connected or not self._power.drowsy or self._fingers.busy or self._powered():
                 return True
+            if self._glasses.standby.ending:  # the battery is empty
+                return True
 
     def _powered(self):
         usb = self._glasses.parts.usb

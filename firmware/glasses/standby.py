@@ -100,6 +100,11 @@ class Standby:
         self._flag.set()
 
     @property
+    def ending(self):
+        """They are to be switched off."""
+        return bool(self._off)
+
+    @property
     def resting(self):
         """A host need not come: nothing waits for it, and it has had its time."""
         return self._let_go and not self._capturing() and not self._journal.waiting()

@@ -83,6 +83,7 @@ class Air:
         host.set_packet_sink(_Nothing())
         # Ends connections and cancels Bumble's own tasks; only then are other waiting commands failed,
         # as nobody would ever look at the error of a task.
+        _forget_who_gave_up(device)
         host.emit("flush")
         asyncio.get_running_loop().call_soon(_fail_pending_command, host)
 
@@ -280,3 +281,13 @@ class _HciPort(asyncio.Protocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def _forget_who_gave_up(device: Device) -> None:
+    """Bumble tells each that waits for a disconnection, and fails in the middle if one was cancelled."""
+    for connection in device.connections.values():
+        for event in (connection.EVENT_DISCONNECTION, connection.EVENT_DISCONNECTION_FAILURE):
+            for listener in list(connection.listeners(event)):
+                waiting = getattr(listener, "__self__", None)
+                if isinstance(waiting, asyncio.Future) and waiting.done():
+                    connection.remove_listener(event, listener)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 Pcm = NDArray[np.int16]
 
 _NOISE_PERIOD = 1 << 17  # samples after which noise repeats (8 s at 16 kHz), seamlessly
-_KEEP_S = 600  # how long something said stays on record after its end
 _HUM_HZ = 50
 _LEAST, _MOST = np.int32(-32768), np.int32(32767)
 
@@ -40,6 +39,8 @@ class Sound:
                 t0 = 0.0
         self.t0 = t0
         self._sources: list[_Source] = []
+        self.keep_s = 600
+        """How long something said stays on record after its end."""
         self._noises = 0
 
     def start(self, t0: float | None = None) -> None:
@@ -63,7 +64,7 @@ class Sound:
         if gain_db != 0.0:
             wide = np.rint(wide * 10.0 ** (gain_db / 20.0)).astype(np.int32)
         start = self.index(self._now() if at is None else at)
-        horizon = start - _KEEP_S * self.rate
+        horizon = start - self.keep_s * self.rate
         self._sources = [s for s in self._sources if s.end is None or s.end >= horizon]
         self._sources.append(_Source(start, start + len(wide), wide, periodic=False))
         return self.time(start + len(wide))
