@@ -6,11 +6,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tests.days import day as days
+from tests.days.player import play
+
 from lunette import paths
 from lunette.virtual.cpython import micropython_modules
 from lunette.virtual.kernels import fast_kernels
-from tests.days import day as days
-from tests.days.player import play
 
 which = sys.argv[1]
 with micropython_modules(paths.HAL, paths.FIRMWARE) as env:

@@ -22,7 +22,7 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "private_address": (False, True),
 }
 
-_S = (0.0, 0.05, 0.3, 1.0, 4.0, 15.0, 40.0)
+_S = (0.0, 0.05, 0.3, 1.0, 4.0, 15.0, 30.0)
 _HOLD = (1.0, 0.2, 0.5, 0.8, 2.0, 3.0)
 _LATER = (0.0, 0.02, 0.2, 0.7, 2.0)
 
@@ -38,7 +38,7 @@ STEPS: dict[str, tuple[int, tuple[tuple[Any, ...], ...]]] = {
     "hold at": (8, (MOMENTS, _OFFSET_MS, _HOLD)),
     "taps": (3, ((1, 2, 3),)),
     "ladder": (1, ((1.0, 3.5, 12.5),)),
-    "stuck": (1, ((65.0, 5.0, 100.0),)),
+    "stuck": (1, ((65.0, 5.0),)),
     "phone": (8, (("near", "far", "lost", "crash"),)),
     "drop": (1, ()),
     "op": (6, (("status", "sleep", "off", "mute", "unmute", "record", "stop", "reboot"),)),
@@ -54,7 +54,7 @@ STEPS: dict[str, tuple[int, tuple[tuple[Any, ...], ...]]] = {
     "later phone": (2, (_LATER, ("near", "far", "lost", "crash"))),
     "later usb": (1, (_LATER, (False, True))),
 }
-LEAST, MOST = 6, 18  # steps
+LEAST, MOST = 6, 14  # steps
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,15 @@ def random_day(seed: int) -> Day:
 
 def days() -> st.SearchStrategy[Day]:
     """The same days for hypothesis."""
-    kinds = [
-        st.tuples(st.just(name), *map(st.sampled_from, values))
-        for name, (times, values) in STEPS.items()
-        for _ in range(times)
-    ]
+    # By name, as `one_of` takes what is there several times for one.
+    names = [name for name, (times, _) in STEPS.items() for _ in range(times)]
+    step = st.sampled_from(names).flatmap(
+        lambda name: st.tuples(st.just(name), *map(st.sampled_from, STEPS[name][1]))
+    )
     return st.builds(
         Day,
         st.sampled_from(BOARDS),
         st.tuples(*(st.tuples(st.just(name), st.sampled_from(values)) for name, values in SETTINGS.items())),
         st.sampled_from(("far", "near")),
-        st.lists(st.one_of(kinds), min_size=LEAST, max_size=MOST).map(tuple),
+        st.lists(step, min_size=LEAST, max_size=MOST).map(tuple),
     )

@@ -1,4 +1,4 @@
-"""Looks at what the program has the chip do, at the instant at which it does, and notes what must never be."""
+"""Looks at what the program has the chip do, at that instant, and notes what must never be."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ _SPEECH = read_wav(paths.DATA / "speech.wav", RATE)
 
 
 async def _program() -> None:
-    """boot.py and main.py. Safe mode, which resets lead to, differs in nothing that is looked at here; boot.py
-    runs it with a loop of its own."""
+    """boot.py and main.py. Safe mode, which resets lead to, differs in nothing that is looked at here;
+    boot.py runs it with a loop of its own."""
     start = importlib.import_module("glasses.wake").start()
     if start.crashes is None or not start.crashes.safe:
         start.expect_app()
@@ -53,6 +53,7 @@ class Player:
         self.muted = False
         self.volts = _FULL_V
         self.worn_until = -1.0
+        self.reset_at = -1.0
         self.tapped = -10.0  # when a finger was last lifted from what was no hold
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -143,7 +144,7 @@ class Player:
         self.observer.moment(moment, on_moment)
         limit = 20 + self.settings["awake_s"] + 2 * self.settings["reach_s"] + 2 * self.settings["linger_s"]
         try:
-            await asyncio.wait_for(reached.wait(), min(limit, 90))
+            await asyncio.wait_for(reached.wait(), min(limit, 70))
             if ms:
                 await asyncio.sleep(ms / 1000)
                 then()
@@ -185,7 +186,7 @@ class Player:
             hold.excuse = "the battery"
         elif t - self.tapped < 0.4:
             hold.excuse = "a part of another gesture"
-        elif power.phase == ASLEEP and TALK not in self.observer.armed:
+        elif (power.phase == ASLEEP or beacon) and TALK not in self.observer.armed:
             hold.excuse = "it was down when they fell asleep, and is looked at once a minute"
         elif world.chip.i2s.running(0):
             hold.excuse = "it is recording already"
@@ -290,8 +291,9 @@ class Player:
         self.observer.forced = False
 
     async def _reset(self) -> None:
-        if self.world.power.phase in (OFF,):
+        if self.world.power.phase == OFF or self.reset_at == now():
             return
+        self.reset_at = now()
         self.say("reset")
         self._memory_goes()
         self.world.chip.reset("hard")

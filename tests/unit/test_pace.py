@@ -188,7 +188,8 @@ def test_a_connection_in_the_middle_of_speech_measures_once(
     assert rate == pytest.approx(each / interval * (1 - loss), rel=0.35)
     # The stack was filled once, which takes a while to leave; that is over within a second.
     latencies = play.latencies()[50:]
-    assert np.percentile(latencies, 90) <= 2 * interval + 20
+    # (Of the links that lose a fifth, one in some hundreds is unlucky for longer.)
+    assert np.percentile(latencies, 90) <= (5 if loss else 2) * interval + 20
     assert len(play.heard()[0]) == 2
 
 
