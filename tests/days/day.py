@@ -41,7 +41,8 @@ STEPS: dict[str, tuple[int, tuple[tuple[Any, ...], ...]]] = {
     "stuck": (1, ((65.0, 5.0),)),
     "phone": (8, (("near", "far", "lost", "crash"),)),
     "drop": (1, ()),
-    "op": (6, (("status", "sleep", "off", "mute", "unmute", "record", "stop", "reboot"),)),
+    "op": (6, (("status", "sleep", "off", "record", "stop", "reboot"),)),
+    "mute": (3, ((True, True, True, False),)),  # by a phone that comes for it
     "set": (2, (("sleep", "reach_s", "awake_s", "linger_s"), (0, 1, 2, 3))),
     "usb": (2, ((False, True),)),
     "battery": (2, ((4.1, 3.9, 3.7, 3.5, 3.2),)),

@@ -47,7 +47,7 @@ def find(world: World, hold: Hold) -> Session | None:
     """The microphone's session that is about that hold."""
     assert hold.released is not None
     for session in world.chip.i2s.sessions:
-        if hold.pressed - 0.001 <= session.started <= hold.released:
+        if hold.pressed - 1e-6 <= session.started <= hold.released:
             return session
     return None
 

@@ -12,8 +12,9 @@ from typing import Any
 from world import TALK, World
 
 from lunette import firmware
+from lunette.virtual.chip.power import DEEPSLEEP_RESET
 from lunette.virtual.hal import _ops as ops
-from lunette.virtual.in_process import AWAKE
+from lunette.virtual.in_process import AWAKE, BOOT
 
 _table = firmware.load("states").TABLE
 _settings = firmware.load("settings")
@@ -35,6 +36,7 @@ class Observer:
         self.numbers: dict[int, int] = {}
         self.forced = False
         self.worn_out: Callable[[], bool] = lambda: False  # is the battery all but empty?
+        self.on_cold_start: Callable[[], None] = lambda: None
         self.off = False  # asleep until somebody presses
         self.slept: list[float] = []  # when deep sleeps began
         self.off_at = -1.0  # when they were last told to go off
@@ -116,8 +118,10 @@ class Observer:
             found += ["asleep"] if now[4] and not before[4] else []
             if now[0] != before[0]:
                 self.count(f"times {now[0]}")
-                if now[0] == "boot":
+                if now[0] == BOOT:
                     self.off = False
+                    if world.chip.power.cause != DEEPSLEEP_RESET:
+                        self.on_cold_start()
             self._reached(*found)
         self._look_for_runtime()
 

@@ -18,6 +18,7 @@ from world import TALK, World, inside
 
 from lunette import paths
 from lunette.codecs import read_wav
+from lunette.virtual.chip.power import DEEPSLEEP_RESET
 from lunette.virtual.cpython import Environment, run
 from lunette.virtual.in_process import ASLEEP, AWAKE, BOOT, OFF, Load
 from lunette.virtual.seeded import seeded
@@ -82,6 +83,7 @@ class Player:
         )
         world.chip.sound.keep_s = 1_000_000  # all of it is compared at the end
         self.observer = Observer(world, self.say)
+        self.observer.on_cold_start = self._unmute
         self.observer.worn_out = lambda: self.volts < _WORN_OUT_V
         self.phone = Phone(world, self.say)
         self.boot_s = board.CURRENTS["boot_ms"] / 1000
@@ -208,6 +210,8 @@ class Player:
         if any(hold.pressed <= slept <= hold.latest for slept in self.observer.slept):
             hold.latest += self.boot_s  # just as they fell asleep
         hold.session = find(self.world, hold)
+        heard = hold.excuse == "muted" and self.muted and hold.session is not None
+        self.must(not heard, "muted, and heard all the same")
         if hold.session is not None:
             hold.number = self.observer.numbers.get(id(hold.session))
         if hold.pressed <= self.observer.off_at <= t:
@@ -217,7 +221,7 @@ class Player:
 
     @property
     def _cold(self) -> bool:
-        return self.world.chip.power.cause != 4  # machine.DEEPSLEEP_RESET
+        return self.world.chip.power.cause != DEEPSLEEP_RESET
 
     async def _taps(self, count: int) -> None:
         for _ in range(count):
@@ -246,17 +250,24 @@ class Player:
         self.world.air.drop()
 
     async def _op(self, name: str) -> None:
-        if name in ("mute", "unmute"):
-            answer = await self.phone.ask("mute", on=name == "mute")
-            if answer is not None:
-                self.muted = answer
-        elif name in ("record", "stop"):
+        if name in ("record", "stop"):
             await self.phone.ask("record", on=name == "record")
         elif name == "off":
             self.observer.forced = True
             await self.phone.ask("sleep", off=True)
         else:
             await self.phone.ask(name)
+
+    async def _mute(self, on: bool) -> None:
+        await self.phone.near()
+        await self._until_true(lambda: self.phone.connected, min(self.settings["reach_s"], 20) + _FOUND_S)
+        answer = await self.phone.ask("mute", on=on)
+        if answer is not None:
+            self.muted = answer
+        await self.phone.far()
+
+    def _unmute(self) -> None:
+        self.muted = False
 
     async def _set(self, name: str, index: int) -> None:
         value = SETTINGS[name][min(index, len(SETTINGS[name]) - 1)]
@@ -375,6 +386,9 @@ class Player:
         self.observer.count("connections", self.phone.connects)
         waiting = [f"{recording.number:x}" for recording in left()]
         self.must(not waiting, f"still on the glasses: {waiting}")
+        folder = self.folder / "journal"
+        gone = await self._until_true(lambda: not folder.is_dir() or not any(folder.iterdir()), 20)
+        self.must(gone, "files are left of recordings that the phone has")
         await self._sleep()
 
     async def _sleep(self) -> None:
