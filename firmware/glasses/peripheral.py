@@ -31,8 +31,7 @@ class Peripheral:
         self.services = []  # beside our own: see `offer`
         self.owners = {}  # value handle of what a host may write: its service, None is our own
         self.public = []  # value handles that everybody may read
-        self._on_air = None  # what is advertised, as far as we know: the bytes,
-        self._interval_ms = 0  # and how often
+        self._on_air = None  # type: tuple | None  # what is advertised, as far as we know: see `_wanted`
         self.slower = 1  # so many times the setting's interval lies between two advertisements;
         self.beacon_ms = 0  # in a beacon it is this interval instead
         self.resting = False  # there is nothing for a host
@@ -112,29 +111,27 @@ class Peripheral:
 
     # --- advertising ------------------------------------------------------------------------
 
-    def _composed(self):
-        other = ""
-        for service in self.services:
-            other = service.ADVERTISED or other
-        return advert.compose(
-            self._settings.name, advert.SERVICE, other, self._guard.window_open, self.resting
-        )
-
     @property
     def interval_ms(self):
         """Between two advertisements, as they should be; 0 when there are none."""
-        return 0 if self._on_air is None else self._interval_ms
+        on_air = self._on_air
+        return 0 if on_air is None else on_air[0]
 
-    def _wanted_ms(self):
-        return self.beacon_ms or min(self._settings.adv_ms * self.slower, _SLOWEST_MS)
+    def _wanted(self):
+        """What is to be advertised: (ms between two, whether hosts may pair, whether none need come)."""
+        interval_ms = self.beacon_ms or min(self._settings.adv_ms * self.slower, _SLOWEST_MS)
+        return interval_ms, self._guard.window_open, self.resting
 
     def advertise(self):
         """Advertise as things are."""
-        adv, response = self._composed()
-        self._interval_ms = self._wanted_ms()
-        self._on_air = adv  # first: a connection that comes right away ends it
+        interval_ms, pairing, resting = wanted = self._wanted()
+        other = ""
+        for service in self.services:
+            other = service.ADVERTISED or other
+        adv, response = advert.compose(self._settings.name, advert.SERVICE, other, pairing, resting)
+        self._on_air = wanted  # first: a connection that comes right away ends it
         try:
-            self.ble.gap_advertise(self._interval_ms * 1000, adv_data=adv, resp_data=response)
+            self.ble.gap_advertise(interval_ms * 1000, adv_data=adv, resp_data=response)
         except OSError as error:  # as many connections as the stack has
             self.failed += 1
             self._on_air = None
@@ -147,8 +144,7 @@ class Peripheral:
     def renew(self, serving):
         """Hosts look for us when nobody is served; while the window is open another one may pair."""
         if not serving or self._guard.window_open:
-            same = self._interval_ms == self._wanted_ms() and self._on_air == self._composed()[0]
-            if self._on_air is None or not same:
+            if self._on_air != self._wanted():
                 self.advertise()
         elif self._on_air is not None:
             self.ble.gap_advertise(None)
