@@ -89,7 +89,6 @@ class Beacon:
         radio.beacon_ms = INTERVAL_MS
         self._radio_ms = time.ticks_ms()
         radio.start(presence.door.irq)
-        self._loading_mhz = machine.freq() // 1000000
         machine.freq(_MHZ * 1000000)  # to wait at: there is nothing more to hurry for
         began = time.ticks_ms()
         start.slept["lead"] = time.ticks_diff(began, start.began_ms)
@@ -104,11 +103,11 @@ class Beacon:
                 self._silent_ms = time.ticks_ms()
                 return "battery" if self._weak() else ""
             yield LOOK_MS
-            if reason == "" and past > 0:
-                self.ago_ms = LOOK_MS
             if not radio.interval_ms:  # who has connected ended it, and may be a stranger
                 radio.renew(presence.door.connected)
             reason = "host" if presence.door.connected else self._pressed()
+            if not reason:
+                self.ago_ms = LOOK_MS
         start.presence = presence
         return reason
 
@@ -131,12 +130,11 @@ class Beacon:
         from glasses.energy import Meter
 
         start = self._start
-        board = start.board
         state = start.slept.get("state", "sleep")
         notes = start.slept
         spent, charges = start.spent()
         awake_ms = time.ticks_diff(time.ticks_ms(), start.began_ms)
-        meter = Meter(getattr(board, "CURRENTS", {}), charges)
+        meter = Meter(start.currents, charges)
         # Until the first call it loads without a pause; the radio is on from its start to the end.
         lead_ms = min(awake_ms, notes.get("lead", awake_ms))
         meter.awake("standby", lead_ms, self._loading_mhz, lead_ms)
@@ -148,4 +146,5 @@ class Beacon:
         notes["charges"] = meter.charges()
         reach_s = self._settings.reach_s if state == "sleep" else 0
         lead_ms = notes.get("lead", sleep.LEAD_MS) + time.ticks_diff(time.ticks_ms(), self._silent_ms)
-        sleep.enter(board, state, sleep.timer_ms(board, reach_s, lead_ms), notes, start.stuck)
+        timer_ms = sleep.timer_ms(reach_s, start.boot_ms + lead_ms)
+        sleep.enter(start.board, state, timer_ms, notes, start.stuck)

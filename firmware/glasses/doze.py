@@ -40,6 +40,7 @@ class Doze:
         self._fingers = glasses.fingers
         self._settings = glasses.settings
         self._board = glasses.board
+        self._currents = glasses.start.currents
         self._free = None  # when the first doze began
         self.beacons = 0
 
@@ -52,7 +53,7 @@ class Doze:
         """Light sleep is what the setting says, or what costs less."""
         choice = self._settings.sleep
         if choice == "auto":
-            choice = cheaper_sleep(getattr(self._board, "CURRENTS", {}), self._settings.reach_s)
+            choice = cheaper_sleep(self._currents, self._settings.reach_s)
         return choice == "light"
 
     async def run(self):
@@ -83,7 +84,8 @@ class Doze:
 
     def _sleep(self):
         """One light sleep. True: a pin has woken us, None: they cannot doze."""
-        timer_ms = sleep.doze_ms(self._board, self._settings.reach_s)
+        radio_ms = int(self._currents.get("radio_ms", 0))  # memory stays: only the radio has to start
+        timer_ms = sleep.timer_ms(self._settings.reach_s, radio_ms)
         plan = sleep.plan(self._board, timer_ms, self._glasses.stuck_pins())
         if plan.down or not self._power.enter("sleep", quiet=True):
             return None

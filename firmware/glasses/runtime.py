@@ -96,7 +96,7 @@ class Glasses:
             self.log.error("power", "the button could not be armed: %s" % start.slept["unarmed"])
         self.boot, serial = resume_numbers()
         spent, charges = start.spent()
-        self.meter = Meter(getattr(self.board, "CURRENTS", {}), charges)
+        self.meter = Meter(start.currents, charges)
         loading_ms = max(0, time.ticks_diff(time.ticks_ms(), start.began_ms))
         self.meter.awake("standby", loading_ms, machine.freq() // 1000000, loading_ms)
         self.bus = Bus()
@@ -426,7 +426,7 @@ class Glasses:
         retained.put("n", self.journal.serial)
         notes = self._notes()
         lead_ms = notes.get("lead", sleep.LEAD_MS)
-        timer_ms = sleep.timer_ms(self.board, reach_s, lead_ms)
+        timer_ms = sleep.timer_ms(reach_s, self.start.boot_ms + lead_ms)
         # Off they are, whatever has been pressed just now.
         stuck = self.stuck_pins() if state == "sleep" else None
         sleep.enter(self.board, state, timer_ms, notes, stuck)

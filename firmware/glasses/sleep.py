@@ -45,21 +45,12 @@ def is_down(pin, level, pull):
     return machine.Pin(pin, machine.Pin.IN, pulls[pull]).value() == level
 
 
-def timer_ms(board, reach_s, lead_ms):
+def timer_ms(reach_s, lead_ms):
     """How long to sleep so that hosts are called every `reach_s` seconds; None if they are not (0).
-    `lead_ms`: from a beacon's first line to its first call."""
+    `lead_ms`: from the end of the sleep to the first call."""
     if not reach_s:
         return None
-    boot_ms = int(getattr(board, "CURRENTS", {}).get("boot_ms", 0))
-    return max(_SHORTEST_MS, reach_s * 1000 - boot_ms - lead_ms - _EDGES_MS)
-
-
-def doze_ms(board, reach_s):
-    """The same for light sleep, after which only the radio has to start."""
-    if not reach_s:
-        return None
-    radio_ms = int(getattr(board, "CURRENTS", {}).get("radio_ms", 0))
-    return max(_SHORTEST_MS, reach_s * 1000 - radio_ms - _EDGES_MS)
+    return max(_SHORTEST_MS, reach_s * 1000 - lead_ms - _EDGES_MS)
 
 
 def plan(board, timer_ms, stuck=None, usb=True):

@@ -43,11 +43,14 @@ def cause():
 class Start:
     """`cause`; `slept`: what `sleep.py` noted before a deep sleep, {} after any other start; `stuck`: pins
     that were active then already, so that they are no fingers until they have been free; `board` data and its
-    `parts`, None without; `early`: an EarlyCapture or None; `woke`: as `Fingers.watch` wants it;
-    `presence`: what a beacon has brought up, or None; `crashes`: None until `look_back`."""
+    `parts`, None without; `currents`, its table or {}, and of that `boot_ms`; `early`: an EarlyCapture or
+    None; `woke`: as `Fingers.watch` wants it; `presence`: what a beacon has brought up, or None; `crashes`:
+    None until `look_back`."""
 
     def __init__(self, board=None, began_ms=None):
         self.began_ms = time.ticks_ms() if began_ms is None else began_ms
+        self.currents = {}  # type: dict
+        self.boot_ms = 0
         self.cause = cause()
         self.slept = {}  # type: dict
         self.stuck = []  # type: list[int]
@@ -64,6 +67,8 @@ class Start:
             except ImportError:
                 return
             self.board = data
+        self.currents = getattr(self.board, "CURRENTS", {})
+        self.boot_ms = int(self.currents.get("boot_ms", 0))
         if self.cause in (TIMER, BUTTON, TOUCH):
             # Taken once: a program that is started again at the prompt is not waking up any more.
             self.slept = retained.get("slept") or {}
@@ -72,7 +77,7 @@ class Start:
             if not self.slept:
                 self.cause = SOFT
         if self.cause == BUTTON:
-            self.press(self._boot_ms())
+            self.press(self.boot_ms)
         if self.cause != TIMER:
             self.look_back()
 
@@ -84,9 +89,6 @@ class Start:
 
             self._parts = Parts(self.board)
         return self._parts
-
-    def _boot_ms(self):
-        return int(getattr(self.board, "CURRENTS", {}).get("boot_ms", 0))
 
     def look_back(self):
         """How the run before ended, and that this one has begun. Once; a beacon does without."""
@@ -125,13 +127,13 @@ class Start:
             from glasses import clock
             from glasses.energy import Meter
 
-            boot_ms = self._boot_ms()
+            boot_ms = self.boot_ms
             up_ms = time.ticks_diff(time.ticks_ms(), self.began_ms)
             slept_ms = max(0, clock.rtc_ms() - slept["at"] - boot_ms - up_ms)
             state = slept.get("state", "sleep")
             spent[state] = spent.get(state, 0) + slept_ms
             spent["standby"] = spent.get("standby", 0) + boot_ms
-            meter = Meter(getattr(self.board, "CURRENTS", {}), charges)
+            meter = Meter(self.currents, charges)
             meter.started("standby", state, slept_ms, boot_ms)
             charges = meter.charges()
             del slept["at"]
@@ -202,4 +204,6 @@ def start(began_ms=None):
 
 def stay():
     """Somebody is at the prompt: the watchdog, which nothing stops, is to wait for 12 days."""
-    machine.WDT(timeout=(1 << 30) - 1).feed()
+    from glasses.watchdog import RELEASED_MS
+
+    machine.WDT(timeout=RELEASED_MS).feed()

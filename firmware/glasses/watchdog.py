@@ -16,7 +16,7 @@ _LIMIT_MS = 8000
 # stuck scheduler does not feed, either.)
 _STEP_MS = 1000
 # 12 days. The chip's second stage counts in half milliseconds up to twice the timeout: 32 bits.
-_RELEASED_MS = (1 << 30) - 1
+RELEASED_MS = (1 << 30) - 1
 _FLOOR = 16384  # heap bytes free after a collection: less is worth a warning
 _HARD_FLOOR = 4096  # less, and the next recording or connection may fail half-way
 _STARVING = 4  # looks in a row below the hard floor, half a second apart
@@ -86,7 +86,7 @@ class Watchdog:
         Also where `start` was not called: there may be one from before a soft reset. It stays this long in
         the next program until that calls `start`, so mpremote may soft-reset and work without end.
         """
-        self._wdt = machine.WDT(timeout=_RELEASED_MS)
+        self._wdt = machine.WDT(timeout=RELEASED_MS)
         self._wdt.feed()
         self.released = True
 
