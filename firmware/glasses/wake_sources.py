@@ -120,19 +120,14 @@ def arm(plan):
         _armed.add("ext0")
     elif "ext0" in _armed:
         esp32.wake_on_ext0(None)
-    if plan.ext1 is not None:
-        pins, level = plan.ext1
-        esp32.wake_on_ext1(
-            tuple([Pin(pin) for pin in pins]), esp32.WAKEUP_ANY_HIGH if level else esp32.WAKEUP_ALL_LOW
-        )
-        _armed.add("ext1")
-    elif "ext1" in _armed:
-        esp32.wake_on_ext1(())
-    if plan.gpio is not None:
-        pins, level = plan.gpio
-        esp32.wake_on_gpio(
-            tuple([Pin(pin) for pin in pins]), esp32.WAKEUP_ANY_HIGH if level else esp32.WAKEUP_ALL_LOW
-        )
-        _armed.add("gpio")
-    elif "gpio" in _armed:
-        esp32.wake_on_gpio(())
+    for kind in ("ext1", "gpio"):
+        group = getattr(plan, kind)
+        if group is not None:
+            pins, level = group
+            # Looked up here: an image has only the calls that its chip can serve.
+            getattr(esp32, "wake_on_" + kind)(
+                tuple([Pin(pin) for pin in pins]), esp32.WAKEUP_ANY_HIGH if level else esp32.WAKEUP_ALL_LOW
+            )
+            _armed.add(kind)
+        elif kind in _armed:
+            getattr(esp32, "wake_on_" + kind)(())
