@@ -63,6 +63,11 @@ class Parts:
         self._first = False
         self._rest = False
 
+    @property
+    def plugged(self):
+        """USB gives power."""
+        return self.usb is not None and self.usb.present
+
     def make_first(self):
         """The buttons, the light and the microphone."""
         if self._first:

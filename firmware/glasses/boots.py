@@ -58,8 +58,3 @@ def resume_numbers():
         # No room to count on: rather lose the old number than give this one out again. The file is ahead.
         retained.remove("boot")
     return boot, 0
-
-
-def next_boot():
-    """The boot number of this start, for those who count recordings from 0. See `resume_numbers`."""
-    return resume_numbers()[0]

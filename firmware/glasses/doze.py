@@ -112,14 +112,10 @@ class Doze:
                 return False
             await asyncio.sleep_ms(LOOK_MS)
             # Locks are what a press or a task of the app leads to. Nobody looks at USB meanwhile.
-            if link.connected or not self._power.drowsy or self._fingers.busy or self._powered():
+            if link.connected or not self._power.drowsy or self._fingers.busy or self._glasses.parts.plugged:
                 return True
             if self._glasses.standby.ending:  # the battery is empty
                 return True
-
-    def _powered(self):
-        usb = self._glasses.parts.usb
-        return usb is not None and usb.present
 
     def counters(self):
         return {"power.beacons": self.beacons}

@@ -22,7 +22,6 @@ class _Part:
         self.suspend = suspend
         self.resume = resume
         self.on = True
-        self.failed = False
 
 
 class Governor:
@@ -187,9 +186,7 @@ class Governor:
             self._crashes.doing("%s %s" % (verb, part.name))
         try:
             (part.resume if on else part.suspend)()
-            part.failed = False
         except Exception as error:
-            part.failed = True
             self.part_failures += 1
             sys.print_exception(error)
             self._log.error("power", "%s: %s fails: %s" % (part.name, verb, error))

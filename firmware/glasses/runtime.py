@@ -315,18 +315,13 @@ class Glasses:
             self.watchdog.release()
             self.crashes.ended("prompt")
             self.power.keep("standby", "prompt", True)
-            self._background()
+            self.run_behind_prompt()
             print("The glasses go on in the background. glasses.run() follows them again, Ctrl-D restarts.")
 
     def run_behind_prompt(self):
         """Run while the prompt is free, as after Ctrl-C."""
-        self._background()
-
-    def _background(self):
         # The prompt waits in the interpreter's own loop, which runs scheduled callbacks: a timer
         # keeps asyncio going from there.
-        import machine
-
         self._dead.append("main")
         self._services["main"] = self.main
         self._revive()

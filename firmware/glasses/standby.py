@@ -34,7 +34,7 @@ class Standby:
         self._fingers = glasses.fingers
         self._capturing = glasses.capturing
         self._stop_capture = glasses.voice.stop
-        self._usb = glasses.parts.usb
+        self._parts = glasses.parts
         self._fall = fall
         self._doze = doze
         self._flag = asyncio.ThreadSafeFlag()
@@ -118,12 +118,9 @@ class Standby:
             self._used_ms = time.ticks_add(now, -_DAY_MS)
         return idle // 1000
 
-    def _powered(self):
-        return self._usb is not None and self._usb.present
-
     def _look(self):
         keep = self._power.keep
-        keep("standby", "usb", self._powered())
+        keep("standby", "usb", self._parts.plugged)
         keep("standby", "setting", self._settings.sleep == "never")
         keep("standby", "fingers", self._fingers.busy and self._down_s < _STUCK_S)
         strangers = bool(self._link.guard.peers) and not self._link.connected
@@ -154,7 +151,7 @@ class Standby:
     def _linger(self):
         """Let a host go that has wanted nothing for long: connected, the glasses last hours, not days."""
         limit = self._settings.linger_s
-        if not limit or not self._link.connected or self._powered() or self._capturing():
+        if not limit or not self._link.connected or self._parts.plugged or self._capturing():
             return
         asked = time.ticks_diff(time.ticks_ms(), self._link.asked_ms) // 1000
         if min(asked, self._idle_s()) >= limit and self._power.state == "connected":
