@@ -49,7 +49,6 @@ def same(both: Any, kernel: str, *args: Any) -> Any:
 
 @given(PCM, STATES, st.integers(0, 3), st.integers(0, 5))
 def test_encode(both: Any, pcm: bytes, state: bytes, pcm_off: int, out_off: int) -> None:
-    pytest.importorskip("audioop")
     n = len(pcm) // 2 - pcm_off & ~1
     same(both, "adpcm.encode", bytearray(pcm), pcm_off, bytearray(120), out_off, n, bytearray(state))
 
