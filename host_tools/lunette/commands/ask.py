@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from enum import Enum
 from typing import Annotated, Any
 
 import typer
@@ -12,11 +11,6 @@ import typer
 from lunette.commands import common, options
 
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to search.")]
-
-
-class Switch(str, Enum):
-    on = "on"
-    off = "off"
 
 
 async def find(name: str | None, timeout: float, backends: Any) -> Any:
@@ -107,28 +101,28 @@ def _typed(text: str) -> Any:
 
 def record(
     context: typer.Context,
-    what: Annotated[Switch, typer.Argument(help="Start or end a recording.")],
+    what: Annotated[options.Switch, typer.Argument(help="Start or end a recording.")],
     name: options.Name = None,
     timeout: Timeout = 10.0,
     virtual: options.Virtual = False,
     as_json: options.Json = False,
 ) -> None:
     """Start or end a recording. It ends when the host that started it leaves, so this is for tests."""
-    result = _asked(context, name, timeout, virtual, as_json, "record", {"on": what is Switch.on})
+    result = _asked(context, name, timeout, virtual, as_json, "record", {"on": what is options.Switch.on})
     if not as_json:
-        print(f"recording {result}" if what is Switch.on else "ended")
+        print(f"recording {result}" if what is options.Switch.on else "ended")
 
 
 def mute(
     context: typer.Context,
-    what: Annotated[Switch, typer.Argument(help="Mute the microphone, or not.")],
+    what: Annotated[options.Switch, typer.Argument(help="Mute the microphone, or not.")],
     name: options.Name = None,
     timeout: Timeout = 10.0,
     virtual: options.Virtual = False,
     as_json: options.Json = False,
 ) -> None:
     """Mute the microphone until it is told otherwise or the glasses restart."""
-    result = _asked(context, name, timeout, virtual, as_json, "mute", {"on": what is Switch.on})
+    result = _asked(context, name, timeout, virtual, as_json, "mute", {"on": what is options.Switch.on})
     if not as_json:
         print("muted" if result else "not muted")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,14 +10,6 @@ import typer
 
 from lunette import paths
 from lunette.commands import options
-
-
-class UsbState(str, Enum):
-    """Is the cable plugged in?"""
-
-    on = "on"
-    off = "off"
-
 
 Button = Annotated[str, typer.Option(help="Which button.")]
 
@@ -103,9 +94,9 @@ def battery(volts: float) -> None:
     _ask("battery", volts=volts)
 
 
-def usb(state: Annotated[UsbState, typer.Argument(help="on or off.")]) -> None:
+def usb(state: Annotated[options.Switch, typer.Argument(help="on or off.")]) -> None:
     """Plug the USB cable in, which keeps the glasses awake, or out."""
-    _ask("usb", plugged=state is UsbState.on)
+    _ask("usb", plugged=state is options.Switch.on)
 
 
 def status(as_json: options.Json = False) -> None:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Switch(str, Enum):
+    """An argument that says on or off."""
+
+    on = "on"
+    off = "off"
+
 
 Virtual = Annotated[bool, typer.Option("--virtual", help="Use the running virtual glasses, not Bluetooth.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
