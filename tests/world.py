@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import runpy
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from bleak import BleakClient, BleakScanner
 
-from lunette import paths
+from lunette import boards, paths
 from lunette.client import Backends
 from lunette.listen import Listener
 from lunette.store import Recording
@@ -36,8 +35,9 @@ TALK, LIGHT = 1, 2  # pins of boards/virtual
 
 def virtual_board(**changes: Any) -> SimpleNamespace:
     """Data of boards/virtual with `changes`, for example ``JOURNAL_KB=16``."""
-    data = runpy.run_path(str(paths.BOARDS / "virtual" / "board.py"))
-    return SimpleNamespace(**{k: v for k, v in data.items() if k.isupper()} | changes)
+    data = boards.module("virtual")
+    vars(data).update(changes)
+    return data
 
 
 class World:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from lunette import paths
@@ -85,6 +86,20 @@ def load(name: str) -> Board:
         None if battery is None else float(battery["mah"]),
         currents,
     )
+
+
+def load_measured(name: str) -> Board:
+    """`load`, of a board with a table of currents. Raises LunetteError for one without, too."""
+    board = load(name)
+    if board.currents is None:
+        raise LunetteError(f"board {name} has no table of currents (CURRENTS in {board.path})")
+    return board
+
+
+def module(name: str) -> SimpleNamespace:
+    """The board's data as the glasses import it: an attribute for each name in capitals, unchecked."""
+    data = runpy.run_path(str(paths.BOARDS / name / "board.py"))
+    return SimpleNamespace(**{key: value for key, value in data.items() if key.isupper()})
 
 
 def _positive(value: Any) -> bool:

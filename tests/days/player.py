@@ -7,16 +7,14 @@ import contextlib
 import importlib
 import io
 import json
-import runpy
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from world import TALK, World, inside
 
-from lunette import paths
+from lunette import boards, paths
 from lunette.codecs import read_wav
 from lunette.virtual.chip.power import DEEPSLEEP_RESET
 from lunette.virtual.cpython import Environment, run
@@ -71,8 +69,7 @@ class Player:
 
     async def play(self) -> dict[str, int]:
         """What it contained. AssertionError if something was wrong."""
-        data = runpy.run_path(str(paths.BOARDS / self.day.board / "board.py"))
-        board = SimpleNamespace(**{key: value for key, value in data.items() if key.isupper()})
+        board = boards.module(self.day.board)
         world = self.world = World(
             self.env,
             self.folder,

@@ -13,7 +13,6 @@ import typer
 
 from lunette import boards
 from lunette.commands import common, options
-from lunette.errors import LunetteError
 
 if TYPE_CHECKING:
     from lunette.energy.curve import Curve
@@ -61,8 +60,18 @@ def _with_currents() -> list[str]:
 
 def _checked(names: Sequence[str]) -> None:
     for name in names:
-        if boards.load(name).currents is None:
-            raise LunetteError(f"board {name} has no table of currents (CURRENTS in its board.py)")
+        boards.load_measured(name)
+
+
+def _report(picture: Path, results: Sequence[Curve | DayResult], as_json: bool) -> Path:
+    """Keep the figures beside the picture; print them too, one JSON object a line, if asked to."""
+    figures = [result.as_dict() for result in results]
+    report = picture.with_suffix(".json")
+    common.write_file(report, json.dumps(figures, indent=1) + "\n")
+    if as_json:
+        for one in figures:
+            print(json.dumps(one))
+    return report
 
 
 # --- days -------------------------------------------------------------------------------------------------
@@ -84,11 +93,8 @@ def _days(names: Sequence[str], board: str, folder: Path, as_json: bool) -> None
     took = time.monotonic() - began
     picture = folder / ("-".join(dict.fromkeys(day.name for day in loaded)) + ".png")
     plot.draw_days(picture, results)
-    report = picture.with_suffix(".json")
-    common.write_file(report, json.dumps([result.as_dict() for result in results], indent=1) + "\n")
+    report = _report(picture, results, as_json)
     if as_json:
-        for result in results:
-            print(json.dumps(result.as_dict()))
         return
     for line in day_lines(results):
         print(line)
@@ -189,11 +195,8 @@ def _curves(names: Sequence[str], folder: Path, as_json: bool) -> None:
     curves = [curve.assemble(name, found) for name in names]
     picture = folder / "curve.png"
     plot.draw_curves(picture, curves)
-    report = picture.with_suffix(".json")
-    common.write_file(report, json.dumps([c.as_dict() for c in curves], indent=1) + "\n")
+    report = _report(picture, curves, as_json)
     if as_json:
-        for one in curves:
-            print(json.dumps(one.as_dict()))
         return
     for one in curves:
         for line in curve_lines(one):

@@ -16,7 +16,6 @@ import contextlib
 import io
 import json
 import os
-import runpy
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -32,7 +31,6 @@ from lunette.codecs import read_wav
 from lunette.energy.cell import CHARGE_MA, Cell
 from lunette.energy.day import Day, Press, clock_text
 from lunette.energy.states import USB, Observer, Segment, Span, merge
-from lunette.errors import LunetteError
 from lunette.finding import Backends
 from lunette.listen import Listener
 from lunette.receiver import Receiver
@@ -146,11 +144,8 @@ class DayResult:
 
 def board_data(name: str) -> SimpleNamespace:
     """The board's module, as the glasses import it. Raises LunetteError without a table of currents."""
-    board = boards.load(name)
-    if board.currents is None:
-        raise LunetteError(f"board {name} has no table of currents (CURRENTS in {board.path})")
-    data = runpy.run_path(str(board.path))
-    return SimpleNamespace(**{key: value for key, value in data.items() if key.isupper()})
+    boards.load_measured(name)
+    return boards.module(name)
 
 
 @contextlib.contextmanager
