@@ -7,9 +7,9 @@ from hal_rig import Rig, with_chip
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lunette.chips import CHIPS, chip_data
 from lunette.virtual.chip.analog import Analog
 from lunette.virtual.chip.bus import Bus
-from lunette.virtual.chip.chips import CHIPS, chip_data
 from lunette.virtual.hal import _ops as ops
 
 

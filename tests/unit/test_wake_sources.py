@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lunette import paths
-from lunette.virtual.chip.chips import CHIPS
+from lunette.chips import CHIPS
 from lunette.virtual.chip.power import (
     EXT0_WAKE,
     EXT1_WAKE,

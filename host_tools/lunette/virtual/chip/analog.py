@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import errno
 
+from lunette.chips import ChipData
 from lunette.virtual.chip.bus import Bus
-from lunette.virtual.chip.chips import ChipData
 from lunette.virtual.hal import _ops as ops
 
 _TOP = 4095

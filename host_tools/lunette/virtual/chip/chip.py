@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from lunette.chips import chip_data
 from lunette.virtual.blocking import wait_for
 from lunette.virtual.chip.analog import Analog
 from lunette.virtual.chip.bus import Answer, Bus
-from lunette.virtual.chip.chips import chip_data
 from lunette.virtual.chip.i2s import I2s
 from lunette.virtual.chip.memory import Memory
 from lunette.virtual.chip.pins import Pins

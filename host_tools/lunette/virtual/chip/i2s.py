@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from lunette.chips import ChipData
 from lunette.virtual.chip.bus import Bus
-from lunette.virtual.chip.chips import ChipData
 from lunette.virtual.chip.pins import Pins
 from lunette.virtual.chip.sound import Pcm, Sound
 from lunette.virtual.hal import _ops as ops

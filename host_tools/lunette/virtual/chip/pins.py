@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from lunette.chips import ChipData
 from lunette.virtual.chip.bus import Bus
-from lunette.virtual.chip.chips import ChipData
 from lunette.virtual.hal import _ops as ops
 
 IN, OUT, OPEN_DRAIN = 1, 3, 7

@@ -13,8 +13,8 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
+from lunette.chips import ChipData
 from lunette.virtual.chip.bus import Bus
-from lunette.virtual.chip.chips import ChipData
 from lunette.virtual.chip.pins import PULL_DOWN, PULL_UP, Pins
 from lunette.virtual.hal import _ops as ops
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from lunette.chips import ChipData
 from lunette.virtual.chip.bus import Bus
-from lunette.virtual.chip.chips import ChipData
 from lunette.virtual.hal import _ops as ops
 
 FIRST_VIRTUAL = 16  # ids from here are Timer(-1) objects
