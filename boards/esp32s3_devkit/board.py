@@ -1,4 +1,4 @@
-"""ESP32-S3-DevKitC-1 with an INMP441 microphone, a push button and an LED on a breadboard."""
+"""ESP32-S3-DevKitC-1 with two INMP441 microphones, a button and an LED on a breadboard."""
 
 NAME = "esp32s3_devkit"
 CHIP = "esp32s3"
@@ -9,7 +9,8 @@ JOURNAL_KB = 1024  # with PSRAM about 2 minutes of speech; without it what fits 
 PARTS = {
     "talk": {"driver": "button", "pin": 1, "active": 0, "pull": "up"},
     "light": {"driver": "led", "pin": 2, "active": 1},
-    "mic": {"driver": "i2s_microphone", "port": 0, "sck": 4, "ws": 5, "sd": 6, "ibuf": 32768},
+    # Both share the three wires: L/R low is the left one, high the right one. The firmware takes the left.
+    "mic": {"driver": "i2s_microphone", "port": 0, "sck": 4, "ws": 5, "sd": 6, "ibuf": 32768, "channels": 2},
 }
 
 # No BATTERY: the board lives on USB. So this is mA at its 5 V, unless a unit is said; its regulator is linear
@@ -32,8 +33,8 @@ CURRENTS = {
     "deep_sleep": 0.008,  # datasheet: ESP32-S3 v2.2 table 5-10
     "light_sleep": 1.4,  # thread: MicroPython issue 12104, esp32.com 41048
     # Power LED, USB bridge, RGB LED and regulator. thread: kohacraft.com, 8.15 of a sleeping ESP32-DevKitC
-    # without its regulator; estimate: 1 of the RGB LED, 0.1 of the SGM2212; datasheet: 0.8 of the INMP441.
-    "board": 10.0,  # estimate: the sum
-    "mic": 1.4,  # datasheet: INMP441 table 1, less the standby
+    # without its regulator; estimate: 1 of the RGB LED, 0.1 of the SGM2212; datasheet: 0.8 of each INMP441.
+    "board": 10.8,  # estimate: the sum
+    "mic": 2.8,  # datasheet: INMP441 table 1, less the standby, twice
     "light": 1.4,  # estimate: red LED at 1 kOhm
 }
