@@ -14,7 +14,21 @@ from typing import Annotated
 import typer
 
 from lunette import __version__
-from lunette.commands import ask, bonds, common, demo, energy, listen, options, power, pull, scan, sim, status
+from lunette.commands import (
+    ask,
+    bonds,
+    common,
+    demo,
+    deploy,
+    energy,
+    listen,
+    options,
+    power,
+    pull,
+    scan,
+    sim,
+    status,
+)
 from lunette.errors import LunetteError
 
 app = typer.Typer(
@@ -32,6 +46,7 @@ for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking, *
 app.add_typer(sim.app, name="sim")
 app.command()(demo.demo)
 app.command()(energy.energy)
+app.command()(deploy.deploy)
 
 # Typer brings its own copy of click, or uses the one that is installed: this is the base class of
 # usage errors in either.

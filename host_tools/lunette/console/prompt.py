@@ -53,6 +53,7 @@ class Prompt:
         self._transport = transport
         self.port = transport.device_name
         self.interrupted = False
+        self._begun = bytearray()  # of a line, by `lines`
 
     @classmethod
     def open(cls, port: str, *, wait_s: float = 0.0) -> Prompt:
@@ -269,12 +270,13 @@ class Prompt:
             said = transport.read_until(1, _REBOOT)
             if not said.endswith(_REBOOT):
                 raise self._silent(said)
+        self.interrupted = False
 
     def lines(self, seconds: float, enough: Callable[[str], bool]) -> list[str]:
         """What is printed, until a line for which `enough` is true, a prompt, or the time is over."""
         transport = self._transport
         found: list[str] = []
-        data = bytearray()
+        data = self._begun
         with self._watched():
             transport.limit(seconds)
             while transport.left_s > 0:
