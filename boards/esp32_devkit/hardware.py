@@ -5,7 +5,8 @@ FLASH_MB = 4
 # Named on several public pages; only the download proves that it is there.
 IMAGE = {"board": "ESP32_GENERIC", "date": "20260406", "version": "v1.28.0"}
 
-# As seen from above with USB at the bottom.
+# As seen from above.
+USB = "bottom"
 LEFT = (
     "3V3",
     "EN",

@@ -7,7 +7,8 @@ PSRAM = "octal"
 # Named on several public pages; only the download proves that it is there.
 IMAGE = {"board": "ESP32_GENERIC_S3", "variant": "SPIRAM_OCT", "date": "20260406", "version": "v1.28.0"}
 
-# As seen from above with USB at the bottom.
+# As seen from above.
+USB = "bottom"
 LEFT = (
     "3V3",
     "3V3",

@@ -6,7 +6,8 @@ FLASH_MB = 4
 # waking by a pin with 1.27.
 IMAGE = {"board": "ESP32_GENERIC_C3", "date": "20260406", "version": "v1.28.0"}
 
-# As seen from above with USB at the top.
+# As seen from above.
+USB = "top"
 LEFT = (("D0", 2), ("D1", 3), ("D2", 4), ("D3", 5), ("D4", 6), ("D5", 7), ("D6", 21))
 RIGHT = ("5V", "GND", "3V3", ("D10", 10), ("D9", 9), ("D8", 8), ("D7", 20))
 BELOW = ("BAT-", "BAT+")  # pads on the back

@@ -7,7 +7,8 @@ PSRAM = "octal"
 # Named on several public pages; only the download proves that it is there.
 IMAGE = {"board": "ESP32_GENERIC_S3", "variant": "SPIRAM_OCT", "date": "20260406", "version": "v1.28.0"}
 
-# As seen from above with USB at the top.
+# As seen from above.
+USB = "top"
 LEFT = (("D0", 1), ("D1", 2), ("D2", 3), ("D3", 4), ("D4", 5), ("D5", 6), ("D6", 43))
 RIGHT = ("5V", "GND", "3V3", ("D10", 9), ("D9", 8), ("D8", 7), ("D7", 44))
 BELOW = ("BAT-", "BAT+")  # pads on the back
@@ -42,7 +43,7 @@ WIRING = {
     "clock": {
         "of": "mic",
         "what": "keeps the clock low",
-        "wires": (("top", "sck"), ("bottom", "GND")),
+        "wires": (("one end", "sck"), ("other end", "GND")),
         "between": ("100 kΩ",),
     },
     "cell": {"what": "LiPo cell, 3.7 V", "wires": (("+", "BAT+"), ("-", "BAT-"))},

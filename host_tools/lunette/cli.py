@@ -16,6 +16,7 @@ import typer
 from lunette import __version__
 from lunette.commands import (
     ask,
+    boards,
     bonds,
     common,
     demo,
@@ -46,6 +47,7 @@ for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking, *
 app.add_typer(sim.app, name="sim")
 app.command()(demo.demo)
 app.command()(energy.energy)
+app.command()(boards.boards)
 app.command()(deploy.deploy)
 
 # Typer brings its own copy of click, or uses the one that is installed: this is the base class of

@@ -4,7 +4,7 @@
 """
 
 from lunette.boards.currents import BATTERY, CURRENTS
-from lunette.boards.loading import load, load_measured, module, names
+from lunette.boards.loading import load, load_measured, module, names, where
 from lunette.boards.model import Board, Hardware, Hookup, Image, Pad, Wire
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "load_measured",
     "module",
     "names",
+    "where",
 ]

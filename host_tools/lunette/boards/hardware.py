@@ -19,6 +19,7 @@ _ALLOWED = (
     "LEFT",
     "RIGHT",
     "BELOW",
+    "USB",
     "ON_BOARD",
     "DETACHED",
     "WIRING",
@@ -56,6 +57,7 @@ def read_hardware(
         if not chip.psram_pins:
             raise subject.error(f"PSRAM is set, and no {chip.name} has any", "take PSRAM and PSRAM_MB out")
         subject.need("PSRAM", psram, one_of(*chip.psram_pins))
+    subject.need("USB", data.get("USB", ""), one_of("", "top", "bottom"))
     pads = {key: _pads(subject, key, data.get(key, ())) for key in ("LEFT", "RIGHT", "BELOW")}
     on_board = _on_board(subject, chip, data.get("ON_BOARD", {}))
     detached = data.get("DETACHED", ())
@@ -75,6 +77,7 @@ def read_hardware(
         pads["LEFT"],
         pads["RIGHT"],
         pads["BELOW"],
+        data.get("USB", ""),
         on_board,
         detached,
         _wiring(subject, data.get("WIRING", {}), parts, on_board),

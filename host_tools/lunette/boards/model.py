@@ -78,8 +78,8 @@ class Hookup:
 @dataclass(frozen=True)
 class Hardware:
     """What only the host needs to know of a board. `psram` is the kind that it has, or "". `on_board` maps
-    what sits on the board to its pins, `detached` names those that are taken off. `bill` is (count, what,
-    note) a line."""
+    what sits on the board to its pins, `detached` names those that are taken off. `usb` is the
+    edge with the socket, "top", "bottom" or "" for none. `bill` is (count, what, note) a line."""
 
     title: str
     path: Path
@@ -90,6 +90,7 @@ class Hardware:
     left: tuple[Pad, ...] = ()
     right: tuple[Pad, ...] = ()
     below: tuple[Pad, ...] = ()
+    usb: str = ""
     on_board: dict[str, tuple[int, ...]] = field(default_factory=dict)
     detached: tuple[str, ...] = ()
     wiring: tuple[Hookup, ...] = ()

@@ -46,6 +46,7 @@ def energy(
     if curve and day:
         raise typer.BadParameter("--curve and --day do not go together")
     folder = common.folder(out)
+    board = [boards.where(name) for name in board] if board is not None else None
     if curve:
         _curves(board or _with_currents(), folder, as_json)
     else:
