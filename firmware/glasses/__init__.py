@@ -8,7 +8,8 @@
 
     glasses.run()
 
-The board is what /board.py describes. At the prompt, `glasses.status()` says what goes on.
+The board is what /board.py describes. At the prompt `glasses.status()`, `parts()`, `power()`, `journal()`,
+`listen()` and `log()` print what goes on.
 """
 
 _hooks = []  # type: list[tuple]  # (name, hook) until there is a runtime
@@ -27,7 +28,10 @@ def instance():
         start.look_back()
         from glasses.runtime import Glasses
 
-        _instance = Glasses(start.board, start)
+        try:
+            _instance = Glasses(start.board, start)
+        finally:
+            _name_helpers()
         if not start.crashes.safe:
             for name, hook in _hooks:
                 _instance.bus.on(name, hook)
@@ -35,8 +39,8 @@ def instance():
 
 
 def on(name):
-    """Decorator for a hook: ``@glasses.on("double")``. Names: docs/architecture.md. In safe mode, after three
-    crashes in a row, hooks are not called."""
+    """Decorator for a hook: ``@glasses.on("double")``. Names: docs/architecture.md. In safe mode hooks are
+    not called."""
 
     def subscribe(hook):
         if _instance is None:
@@ -79,8 +83,37 @@ def off():
 
 
 def status():
-    """What the glasses are doing, as a dict."""
-    return instance().status()
+    """What the glasses are doing: a dict that prints as a table. At the prompt it makes no runtime."""
+    if _instance is None:
+        return _borrow("prompt").status()
+    table = Table(_instance.status())
+    table.about = "status"
+    return table
+
+
+def parts():
+    """The board's parts: pins, are they there, what they show now. A dict that prints as a table."""
+    return _borrow("prompt").parts()
+
+
+def power():
+    """What keeps the glasses awake, what they have used, their crashes. A dict that prints as a table."""
+    return _borrow("prompt").power()
+
+
+def journal():
+    """What is recorded and waits for hosts. A dict that prints as a table."""
+    return _borrow("prompt").journal()
+
+
+def listen(seconds=3, keep=False):
+    """Show how loud it is, with the light on. Nothing is kept, unless `keep` makes a recording of it."""
+    return _borrow("prompt").listen(seconds, keep)
+
+
+def log(level="info"):
+    """The log's last lines, from that level on. A dict that prints as lines."""
+    return _borrow("prompt").log(level)
 
 
 def _prelude():
@@ -114,6 +147,7 @@ def run():
             time.sleep_ms(ms)
     except KeyboardInterrupt:
         wake.stay()
+        _name_helpers()
         print("Awake. glasses.run() runs the glasses, Ctrl-D restarts.")
         return
     instance().run()
@@ -134,3 +168,51 @@ async def main():
     for ms in _prelude():
         await asyncio.sleep_ms(ms)
     await instance().main()
+
+
+# --- at the prompt ----------------------------------------------------------------------------
+
+# Submodules have these names too, and take them when they are loaded.
+_helpers = {"parts": parts, "power": power, "journal": journal, "log": log}
+
+
+def _name_helpers():
+    globals().update(_helpers)
+
+
+class Table(dict):
+    """A dict that prints as a table, and is a dict to programs: its `repr` and its JSON are those of one."""
+
+    about = ""  # the helper that made it
+
+    def __str__(self):
+        return _borrow("tables").text(self)
+
+
+def _borrow(name):
+    """A module that is needed at the prompt only. Nothing keeps it, so its memory is free again soon."""
+    import sys
+
+    module = __import__("glasses." + name, None, None, (name,))
+    sys.modules.pop("glasses." + name, None)
+    globals().pop(name, None)
+    return module
+
+
+def _show(value):
+    import builtins
+
+    if isinstance(value, Table):
+        print(value)
+    else:
+        builtins.__repl_print__(value)  # type: ignore[attr-defined]
+
+
+def _teach_prompt():
+    # The prompt compiles an expression to a call of this name, which is a builtin's otherwise: py/compile.c.
+    import __main__  # type: ignore[import-not-found]
+
+    __main__.__repl_print__ = _show
+
+
+_teach_prompt()

@@ -75,7 +75,8 @@ def _whole(value, most):
 
 class Crashes:
     """`cause` is why this start happened, `crashed` the log's entry if the run before crashed, or None;
-    `safe` says that this start is to run without the app. All three are set by `begin`.
+    `safe` says that this start is to run without the app. All three are set by `begin`,
+    `safe` by held.py, too.
 
     `retained` is glasses.retained's instance, or has its `get` and `put`.
     """

@@ -90,7 +90,9 @@ class Glasses:
         self.crashes = crashes = start.crashes
         if crashes.crashed is not None:
             self.log.error("start", "the run before crashed: %s" % crashes.crashed[3])
-        if crashes.safe:
+        if start.held:
+            self.log.warning("start", start.held)
+        elif crashes.safe:
             self.log.error("start", "safe mode: three crashes in a row, so the app is left out")
         if start.slept.get("unarmed"):
             self.log.error("power", "the button could not be armed: %s" % start.slept["unarmed"])
@@ -161,6 +163,7 @@ class Glasses:
             start.early,
             None if self.battery is None else self.battery.may_capture,
         )
+        start.early = None  # 24 KB, which go when the voice has taken them over
         self.voice.muted = bool(start.slept.get("muted"))
         self.security = Security(
             presence.guard, self.link, self.journal, self.bus, self.log, parts.light, self.capturing

@@ -106,7 +106,8 @@ class Voice:
     def start(self, cause, t, draft=False):
         """Switch the microphone on and open a recording; returns it, or None if the microphone
         is not to be had."""
-        if self._mic is None or self._recording is not None:
+        lent = self._mic is not None and self._mic.capturing and self._early is None
+        if self._mic is None or self._recording is not None or lent:
             self.refused += 1
             return None
         early, self._early = self._early, None

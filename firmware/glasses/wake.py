@@ -45,7 +45,7 @@ class Start:
     that were active then already, so that they are no fingers until they have been free; `board` data and its
     `parts`, None without; `currents`, its table or {}, and of that `boot_ms`; `early`: an EarlyCapture or
     None; `woke`: as `Fingers.watch` wants it; `presence`: what a beacon has brought up, or None; `crashes`:
-    None until `look_back`."""
+    None until `look_back`; `held`: what a button that was down at a start by hand meant, in words, or ""."""
 
     def __init__(self, board=None, began_ms=None):
         self.began_ms = time.ticks_ms() if began_ms is None else began_ms
@@ -60,6 +60,7 @@ class Start:
         self.woke = None
         self.presence = None
         self.crashes = None
+        self.held = ""
         self._timer = None
         if board is None:
             try:

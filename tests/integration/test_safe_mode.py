@@ -102,3 +102,41 @@ def test_the_prompt_keeps_glasses_awake_and_says_how_busy_they_are() -> None:
             assert "prompt" in told and "grace" in told
 
     asyncio.run(scenario())
+
+
+MARKED = b"""
+import glasses
+print("the app runs")
+glasses.run()
+"""
+
+
+def test_the_button_held_at_a_reset_leaves_the_app_out() -> None:
+    async def scenario() -> None:
+        async with Glasses(MARKED) as glasses:
+            await glasses.printed("the app runs")
+            await glasses.printed("runtime  Lunette on virtual")
+            await mpremote(glasses.port, "resume", "exec", "pass")  # they end at the prompt, not in a crash
+            glasses.virtual.press()
+            await glasses.virtual.hard_reset()
+            blinked = asyncio.Event()
+            glasses.virtual.chip.pins.watch(
+                lambda pin, level, t: blinked.set() if (pin, level) == (2, 1) else None
+            )
+            await asyncio.wait_for(blinked.wait(), LIMIT_S)
+            glasses.virtual.release()
+            await glasses.printed("safe mode: the button was held at the start, so the app is left out")
+            await glasses.printed(">>> ")
+            told = await mpremote(
+                glasses.port, "resume", "exec",
+                "import glasses; g = glasses.instance(); print(g.running, g.presence.radio.interval_ms > 0);"
+                "print(g.crashes.safe, g.crashes.status()['total'])",
+            )  # fmt: skip
+            assert told.split() == ["True", "True", "True", "0"], (
+                "prompt and link are there, and nothing crashed"
+            )
+            assert glasses.console.count("the app runs") == 1
+            await glasses.virtual.hard_reset()
+            await glasses.printed("the app runs", 2)
+
+    asyncio.run(scenario())

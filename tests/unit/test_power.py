@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
@@ -53,9 +54,8 @@ class Crashes:
 
 
 def make(**options: Any) -> Any:
-    from glasses import power
-
-    power.machine = Machine()  # type: ignore[assignment]
+    power = importlib.import_module("glasses.power")
+    power.machine = Machine()  # type: ignore[attr-defined]
     governor: Any = power.Governor(Log(), **options)
     return governor
 
@@ -173,7 +173,7 @@ def test_every_step_is_in_the_table_and_every_millisecond_in_one_state(
     micropython: Any, steps: list[tuple[str, Any, str]], offset_ms: int
 ) -> None:
     """Against a model of locks and intervals; the clock starts anywhere, so ticks wrap."""
-    from glasses import power as module
+    module = importlib.import_module("glasses.power")
     from glasses import states
 
     clock = micropython.clock
@@ -235,8 +235,7 @@ def test_weeks_in_one_state_add_up(micropython: Any) -> None:
 def test_a_clock_that_the_chip_refuses_is_no_reason_to_stop(micropython: Any) -> None:
     power = make()
     power.hold("active", "voice")
-    from glasses import power as module
-
+    module = importlib.import_module("glasses.power")
     module.machine.mhz = ["refuse"]  # type: ignore[attr-defined]
     power.release("voice")
     assert power.state == "standby" and "the clock stays" in power._log.warnings[0]
