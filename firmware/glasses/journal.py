@@ -30,8 +30,8 @@ class JournalError(Exception):
 
 
 def largest(size, boot, reserve):
-    """A Journal of `size` bytes, or of the half, and so on, so that the heap has `reserve` bytes left. About
-    a second of speech has to fit, whatever that leaves. Raises MemoryError when it does not."""
+    """A Journal of `size` bytes, or a quarter less, and so on, so that the heap has `reserve` bytes left.
+    About a second of speech has to fit, whatever that leaves. Raises MemoryError when it does not."""
     while True:
         gc.collect()
         try:
@@ -42,7 +42,7 @@ def largest(size, boot, reserve):
         except MemoryError:
             if size <= _SMALLEST:
                 raise
-        size = max(size // 2, _SMALLEST)
+        size = max(size // 4 * 3, _SMALLEST)
 
 
 class Journal(Slots):

@@ -464,11 +464,11 @@ def test_a_journal_for_one_frame_is_refused(micropython: Any) -> None:
     "wanted, heap, reserve, expected",
     [
         (1 << 20, 2 << 20, 100_000, 1 << 20),
-        (1 << 20, 300_000, 100_000, 131_072),
-        (1 << 18, 270_000, 9_000, 1 << 17),
+        (1 << 20, 300_000, 100_000, 186_624),
+        (1 << 18, 270_000, 9_000, 196_608),
     ],
 )
-def test_a_journal_is_halved_until_the_rest_has_its_reserve(
+def test_a_journal_shrinks_until_the_rest_has_its_reserve(
     micropython: Any, monkeypatch: pytest.MonkeyPatch, wanted: int, heap: int, reserve: int, expected: int
 ) -> None:
     journal = importlib.import_module("glasses.journal")

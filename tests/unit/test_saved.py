@@ -136,8 +136,8 @@ def test_glasses_with_little_memory_say_so(folder: Path, monkeypatch: pytest.Mon
         gc = importlib.import_module("gc")
         monkeypatch.setattr(gc, "mem_free", lambda: 98304 if full[0].pop() else 0)
         glasses = importlib.import_module("glasses.runtime").Glasses(virtual_board(JOURNAL_KB=1024))
-        assert glasses.journal.slots == 256 * 1024 // 176
-        assert [line[3] for line in glasses.log.lines][1:2] == ["memory for 255 KB, not for 1024"]
+        assert glasses.journal.slots == 576 * 1024 // 176
+        assert [line[3] for line in glasses.log.lines][1:2] == ["memory for 575 KB, not for 1024"]
 
     full = [[True, False, False]]
     run_world(folder, test, listen=False)
@@ -156,8 +156,8 @@ class Log:
     def error(self, area, text):
         print(text)
 
-got = largest(1 << 22, 0, 100000)
-print(len(got.data) > 1 << 18, gc.mem_free() >= 100000)
+got = largest(1 << 22, 0, 400000)
+print(len(got.data) > 1 << 18, gc.mem_free() >= 400000)
 del got
 gc.collect()
 

@@ -4,6 +4,7 @@ finger was down before anything ran, the beacon, and what outlives a sleep."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import sys
 from pathlib import Path
@@ -87,6 +88,8 @@ def test_a_press_out_of_deep_sleep_keeps_every_sample_from_the_start_on(folder: 
         (on, lit), (off, dark) = world.light[:2]
         assert (lit, dark) == (1, 0) and on <= session.started
         assert session.ended is not None and off >= session.ended
+        stores = [one for one in gc.get_objects() if type(one).__name__ == "EarlyCapture"]
+        assert not stores, "24 KB, for as long as they are awake"
 
     play(folder, test)
 
