@@ -26,6 +26,7 @@ from lunette.commands import (
     options,
     power,
     pull,
+    repl,
     scan,
     sim,
     status,
@@ -49,6 +50,7 @@ app.command()(demo.demo)
 app.command()(energy.energy)
 app.command()(boards.boards)
 app.command()(deploy.deploy)
+app.command()(repl.repl)
 
 # Typer brings its own copy of click, or uses the one that is installed: this is the base class of
 # usage errors in either.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from enum import Enum
 from typing import Annotated, Any
 
 import typer
 
 from lunette.commands import common, options
+from lunette.errors import LunetteError
 
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds to search.")]
 
@@ -163,24 +165,69 @@ def reboot(
     print("they restart now")
 
 
+class Level(str, Enum):
+    """How much a line of the log matters."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
 def log(
     context: typer.Context,
+    level: Annotated[Level, typer.Option(help="The lowest level to be shown.")] = Level.debug,
     name: options.Name = None,
     timeout: Timeout = 10.0,
+    port: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask by cable: device, or socket://HOST:PORT. It stops at the prompt.", show_default=False
+        ),
+    ] = None,
     virtual: options.Virtual = False,
     as_json: options.Json = False,
 ) -> None:
     """Print the glasses' log, as far back as they keep it."""
-    backends = common.backends(options.virtual(context, virtual))
-    for number, ms, level, area, text in common.run(_log(name, timeout, backends)):
+    if port is not None:
+        lines = _log_by_cable(port)
+    else:
+        lines = common.run(_log(name, timeout, common.backends(options.virtual(context, virtual))))
+    for number, ms, weight, area, text in lines:
+        if weight < list(Level).index(level):
+            continue
         if as_json:
-            print(json.dumps({"line": number, "ms": ms, "level": level, "area": area, "text": text}))
+            print(json.dumps({"line": number, "ms": ms, "level": weight, "area": area, "text": text}))
         else:
-            word = ("debug", "info", "warning", "error")[level]
-            print(f"{number:>5} [{ms / 1000:9.3f}] {word:<7} {area:<8} {text}")
+            print(f"{number:>5} [{ms / 1000:9.3f}] {list(Level)[weight].value:<7} {area:<8} {text}")
 
 
 async def _log(name: str | None, timeout: float, backends: Any) -> list[list[Any]]:
     async with await find(name, timeout, backends) as glasses:
         lines: list[list[Any]] = await glasses.log()
+        return lines
+
+
+def _log_by_cable(port: str) -> list[list[Any]]:
+    """The same through the prompt, in pieces as by link: the glasses need not hold all of it as text."""
+    from lunette.console import Prompt
+
+    with Prompt.open(port) as prompt:
+        prompt.run("import sys\n_g = getattr(sys.modules.get('glasses'), '_instance', None)")
+        if not prompt.ask("_g is not None"):
+            raise LunetteError(
+                f"nothing runs on the glasses at {port}, so there is no log: start them, by their reset "
+                "button or Ctrl-D in `lunette repl`"
+            )
+
+        def page(before: int | None) -> list[list[Any]]:
+            request = {"op": "log"} if before is None else {"op": "log", "before": before}
+            answer: list[list[Any]] = prompt.ask(f"_g.commands.handle({request!r})")
+            return answer
+
+        lines: list[list[Any]] = []
+        more = page(None)
+        while more and (not lines or more[-1][0] < lines[0][0]):
+            lines = more + lines
+            more = page(lines[0][0])
         return lines
