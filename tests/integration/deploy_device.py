@@ -1,6 +1,6 @@
 """Glasses whose power may be cut between any two writes of flash, or within one (runs in MicroPython).
 
-The file system is littlefs on memory that keeps every erase and program in order. Commands come as JSON lines:
+The file system is littlefs on memory that keeps every erase and program in order. Commands are JSON lines:
 
 ["run", code]         what `code` prints, or how it fails, as the prompt of the glasses would run it
 ["writes"]            how many erases and programs there have been
@@ -56,10 +56,7 @@ def apply(image, at, data, parts):
 
 
 def mount(blocks):
-    try:
-        vfs.umount("/")
-    except OSError:
-        pass
+    vfs.umount("/")
     vfs.mount(vfs.VfsLfs2(blocks), "/")
     os.chdir("/")
 
@@ -95,7 +92,7 @@ def start():
             os.stat(name)
         except OSError:
             continue
-        out, error = run("execfile(%r)" % name, names)
+        out, error = run(f"execfile({name!r})", names)
         said.append(out)
         if error:
             said.append("! " + error)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lunette.console.errors import Failed
-from lunette.deploy import layout, transfer
+from lunette.deploy import transfer
 from lunette.deploy.build import Version
 from lunette.deploy.remote import Full, Remote
 from lunette.errors import LunetteError
@@ -201,7 +201,7 @@ def test_going_back_and_forth(device: Device) -> None:
     assert transfer.back(Remote(device)).id == NEW.id
     assert device.boot() == NEW_SAYS
     device.write("/firmware_a/glasses/one.py", "")
-    with pytest.raises(LunetteError, match="one.py of the version before is damaged"):
+    with pytest.raises(LunetteError, match=r"one\.py of the version before is damaged"):
         transfer.back(Remote(device))
     assert device.boot() == NEW_SAYS
 

@@ -42,6 +42,4 @@ class Gone(LunetteError):
 
     def __init__(self, port: str, why: str = ""):
         said = f" ({why})" if why else ""
-        super().__init__(
-            f"{port} is gone{said}: plug the glasses in again and repeat the command; nothing is half done"
-        )
+        super().__init__(f"{port} is gone{said}: plug the glasses in again and repeat the command")

@@ -21,11 +21,6 @@ from lunette.errors import LunetteError
 
 _RAW = b"raw REPL; CTRL-B to exit\r\n"
 _REBOOT = b"soft reboot\r\n"
-# What only a chip that starts anew prints: its boot ROM, ESP-IDF's panic handler, MicroPython's banner.
-_STARTED = re.compile(
-    rb"rst:0x[0-9a-fA-F]+ \(|Guru Meditation Error|abort\(\) was called|MPY: soft reboot|"
-    rb'Type "help\(\)" for more information'
-)
 _DOWNLOAD = re.compile(rb"waiting for download|DOWNLOAD\(|invalid header: 0x")
 _BEHIND = b"go on in the background"  # what glasses.run() says to Ctrl-C
 _HUSH = """
@@ -39,7 +34,6 @@ print(bool(_g))
 _UNHUSH = "if _g: _g.apply_settings()"
 _ENTER_S = 8.0
 _TRIES = 4
-_SAID = 4096
 
 
 class Prompt:
@@ -117,9 +111,11 @@ class Prompt:
         """
         with self._watched():
             self._transport.limit(timeout_s)
+            self._transport.begin()
             self._send(code)
             printed = self._output(b"")
             trace = self._output(printed)
+            self._transport.strict = False
         text = printed.decode(errors="replace").replace("\r\n", "\n")
         if trace:
             raise Failed(trace.decode(errors="replace").replace("\r\n", "\n"), text)
@@ -136,36 +132,16 @@ class Prompt:
             with contextlib.redirect_stdout(io.StringIO()):
                 self._transport.exec_raw_no_follow(code)
         except (TransportError, struct.error) as error:
-            self._lost(str(error).encode())
+            # Something else came, or nothing: what follows may say why.
+            raise self._silent(
+                str(error).encode() + self._transport.read_until(1, b"\n>>> ", None, None, 1)
+            ) from None
 
     def _output(self, before: bytes) -> bytes:
-        transport = self._transport
-        data = bytearray()
-        while True:
-            more = transport.read_some(transport.left_s) if transport.left_s > 0 else b""
-            if not more:
-                raise self._silent(before + data)
-            if more == b"\x04":
-                return bytes(data)
-            data += more
-            if more in (b"\n", b"(", b" ") and _STARTED.search(data[-200:]):
-                self._lost(bytes(data))
-
-    def _lost(self, said: bytes) -> None:
-        """In the middle of something the answer does not come: why?"""
-        transport = self._transport
-        transport.limit(max(transport.left_s, 1.5))
-        said = said[-_SAID:]
-        while transport.left_s > 0:
-            more = transport.read_some(min(transport.left_s, 1.0))
-            if not more:
-                break
-            said = (said + more)[-_SAID:]
-            if said.endswith(b"\r\n>>> "):
-                break
-        if _STARTED.search(said):
-            raise Restarted(said.decode(errors="replace").replace("\r\n", "\n"))
-        raise self._silent(said)
+        data = self._transport.read_until(1, b"\x04")
+        if not data.endswith(b"\x04"):
+            raise self._silent(before + data)
+        return data[:-1]
 
     def _silent(self, printed: bytes) -> Silent:
         return Silent(
@@ -179,6 +155,9 @@ class Prompt:
     def _watched(self) -> Any:
         try:
             yield
+        except (Silent, Restarted):
+            self._transport.strict = False
+            raise
         except serial.SerialTimeoutException:
             raise self._silent(b"") from None
         except OSError as error:  # pyserial's own among them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -12,17 +13,28 @@ import serial
 from mpremote.transport_serial import SerialTransport
 
 from lunette.console import ports
+from lunette.console.errors import Restarted
 from lunette.errors import LunetteError
 
 BAUD = 115200  # of bridges; the chip's own USB and sockets take no notice
 _SLICE_S = 0.05
+# What only a chip that starts anew prints: its boot ROM, ESP-IDF's panic handler, MicroPython's banner.
+_STARTED = re.compile(
+    rb"rst:0x[0-9a-fA-F]+ \(|Guru Meditation Error|abort\(\) was called|MPY: soft reboot|"
+    rb'Type "help\(\)" for more information'
+)
+_MAY_END = (b"(", b"r", b"d", b"t", b"n")  # the last letters of these
+_TAIL = 80
+_SAYING_S = 1.5
+_SAID = 4096
 
 
 class Transport(SerialTransport):
     """Speaks the raw REPL over what pyserial opens: a device, a pseudo terminal, ``socket://HOST:PORT``.
 
     `limit(seconds)` sets the time by which all that follows must be done; `read_until` then returns short.
-    Raises LunetteError if the port cannot be opened.
+    While `strict`, what only a chip that starts anew would print raises Restarted. Raises LunetteError if the
+    port cannot be opened.
     """
 
     def __init__(self, port: str):
@@ -33,6 +45,8 @@ class Transport(SerialTransport):
         self.mounted = False
         self.serial: Any = open_port(port)
         self.is_pty = self._is_pty_device(port)
+        self.strict = False
+        self._recent = bytearray()
         self._deadline = 0.0
         self.limit(10)
 
@@ -69,8 +83,28 @@ class Transport(SerialTransport):
     def read_some(self, seconds: float) -> bytes:
         """The next byte, or none within that time. (A byte: what follows may be somebody else's to read.)"""
         self.serial.timeout = max(seconds, 0.001)
-        data = self.serial.read(1)
-        return bytes(data)
+        data = bytes(self.serial.read(1))
+        if self.strict:
+            self._recent += data
+            if data in _MAY_END and _STARTED.search(self._recent[-_TAIL:]):
+                self.strict = False
+                raise Restarted(self._what_it_says())
+        return data
+
+    def _what_it_says(self) -> str:
+        """What has come, and comes until the chip has nothing more to say."""
+        self.limit(max(self.left_s, _SAYING_S))
+        while self.left_s > 0 and not self._recent.endswith(b"\r\n>>> "):
+            more = self.read_some(min(self.left_s, 1.0))
+            if not more:
+                break
+            self._recent += more
+        return self._recent[-_SAID:].decode(errors="replace").replace("\r\n", "\n")
+
+    def begin(self) -> None:
+        """From here on a restart is none that was asked for."""
+        self._recent.clear()
+        self.strict = True
 
     def drain(self) -> bytes:
         """What has come so far."""
