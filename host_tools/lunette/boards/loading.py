@@ -81,7 +81,7 @@ def load(board: str) -> Board:
     subject.need("PARTS", data["PARTS"], DICT)
     subject.need("JOURNAL_KB", data["JOURNAL_KB"], whole(4, 4096))
     subject.need("FLASH_KB", data.get("FLASH_KB", 2048), whole(64, 30720))
-    subject.need("HEAP_KB", data.get("HEAP_KB", 512), whole(64, 65536))
+    subject.need("HEAP_KB", data.get("HEAP_KB", 1024), whole(64, 65536))
     check_parts(subject, chip, data["PARTS"])
     extra = folder / HARDWARE
     hardware = None
@@ -106,7 +106,7 @@ def load(board: str) -> Board:
         data["PARTS"],
         path,
         flash_kb,
-        data.get("HEAP_KB", 512),
+        data.get("HEAP_KB", 1024),
         float(data["BATTERY"]["mah"]) if data.get("BATTERY") is not None else None,
         data.get("CURRENTS"),
         data["JOURNAL_KB"],
