@@ -17,6 +17,15 @@ __all__ = ["Progress", "Result", "Version", "build", "deploy", "go_back", "start
 
 _STARTED = re.compile(r"info +runtime .* start \d+$")
 _START_S = 20.0
+_QUIET_S = 4.0
+_LEVEL = """
+import json
+try:
+    with open("/settings.json") as file:
+        print(json.load(file).get("log_level", "info"))
+except (OSError, ValueError, AttributeError):
+    print("info")
+"""
 
 
 def deploy(
@@ -74,11 +83,13 @@ def _present(remote: Remote) -> str | None:
 def start(prompt: Prompt) -> tuple[float, list[str]]:
     """Start the glasses; returns after how many seconds they were there, and what they printed.
 
+    Those that are set to log less than that are taken to run when nothing else is heard for some seconds.
     Raises LunetteError with what they print if they end at their prompt instead.
     """
+    quiet = prompt.run(_LEVEL, 5).strip() not in ("debug", "info")
     began = time.monotonic()
     prompt.start()
-    lines = prompt.lines(_START_S, lambda line: bool(_STARTED.search(line)))
+    lines = prompt.lines(_QUIET_S if quiet else _START_S, lambda line: bool(_STARTED.search(line)))
     if lines and _STARTED.search(lines[-1]):
         return time.monotonic() - began, lines
     said = "\n".join(lines[-20:])
@@ -87,6 +98,8 @@ def start(prompt: Prompt) -> tuple[float, list[str]]:
             f"the glasses do not start:\n{said}\ncorrect this and deploy again, or return to the version "
             "before with `lunette deploy --back`"
         )
+    if quiet:
+        return time.monotonic() - began, lines
     raise LunetteError(
         f"the glasses have not said within {_START_S:.0f} s that they run"
         + (f"; they said:\n{said}\n" if said else ": ")
