@@ -43,20 +43,27 @@ def _look(start):
     if pin.value() != active:
         return
     light = _light(start.board.PARTS.get("light"))
-    began = time.ticks_ms()
-    while pin.value() == active:
-        ms = time.ticks_diff(time.ticks_ms(), began)
-        if ms >= STUCK_MS:
-            light(False)
-            start.held = STUCK
-            start.stuck.append(button["pin"])
-            return
-        light(ms >= HOLD_MS and ms // _FLICKER_MS % 2 == 0)
-        time.sleep_ms(_LOOK_MS)
-    light(False)
-    if time.ticks_diff(time.ticks_ms(), began) >= HOLD_MS:
+    try:
+        ms = _wait(pin, active, light)
+    finally:  # Ctrl-C, too
+        light(False)
+    if ms >= STUCK_MS:
+        start.held = STUCK
+        start.stuck.append(button["pin"])
+    elif ms >= HOLD_MS:
         start.held = SAFE
         start.crashes.safe = True
+
+
+def _wait(pin, active, light):
+    """How long the finger stays, in ms, `STUCK_MS` at most."""
+    began = time.ticks_ms()
+    ms = 0
+    while pin.value() == active and ms < STUCK_MS:
+        light(ms >= HOLD_MS and ms // _FLICKER_MS % 2 == 0)
+        time.sleep_ms(_LOOK_MS)
+        ms = time.ticks_diff(time.ticks_ms(), began)
+    return ms
 
 
 def _light(data):
