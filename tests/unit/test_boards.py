@@ -144,6 +144,13 @@ def test_the_classic_adc2_is_refused_and_an_input_only_button_needs_no_pull() ->
     check(board, {**board.parts, "talk": {"driver": "button", "pin": 34, "pull": None}})
 
 
+def test_adc1_is_what_is_offered() -> None:
+    board = BOARDS["esp32s3_devkit"]
+    divider = {"driver": "battery", "pin": 42, "ratio": 2.0}
+    with pytest.raises(LunetteError, match=r"no ADC on the esp32s3; pick one of GPIO 7 to 10$"):
+        check(board, {**board.parts, "battery": divider})
+
+
 def test_what_works_but_is_worth_a_thought() -> None:
     board = BOARDS["esp32s3_devkit"]
     parts = copy.deepcopy(board.parts)

@@ -50,15 +50,14 @@ def text_area(element: ET.Element) -> Area:
     return Area(left, y - 0.75 * size, left + width, y + 0.2 * size, text)
 
 
-def read(svg: str) -> tuple[list[Area], list[Area], dict[str, list[Area]], Area]:
-    """(boxes, texts, {net: pieces of wire}, paper)"""
+def read(svg: str) -> tuple[list[Area], list[Area], dict[str, list[Area]], list[Area], Area]:
+    """(boxes, texts, {net: pieces of wire}, resistors in wires, paper)"""
     root = ET.fromstring(svg)
-    boxes, papers = [], []
+    found: dict[str, list[Area]] = {"box": [], "paper": [], "resistor": [], "": []}
     for rect in root.iter(f"{_SVG}rect"):
         x, y = number(rect, "x"), number(rect, "y")
         area = Area(x, y, x + number(rect, "width"), y + number(rect, "height"), rect.get("class", ""))
-        boxes += [area] if area.what == "box" else []
-        papers += [area] if area.what == "paper" else []
+        found[area.what].append(area)
     wires: dict[str, list[Area]] = {}
     for n, path in enumerate(root.iter(f"{_SVG}path")):
         if path.get("class") == "wire":
@@ -68,19 +67,27 @@ def read(svg: str) -> tuple[list[Area], list[Area], dict[str, list[Area]], Area]
                 assert x1 == x2 or y1 == y2
                 area = Area(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2), net)
                 wires.setdefault(net, []).append(area)
-    (paper,) = papers
-    return boxes, [text_area(text) for text in root.iter(f"{_SVG}text")], wires, paper
+    (paper,) = found["paper"]
+    texts = [text_area(text) for text in root.iter(f"{_SVG}text")]
+    return found["box"], texts, wires, found["resistor"], paper
+
+
+def flat(pieces: list[Area]) -> list[Area]:
+    """With the thickness of a line: an area of none meets nothing."""
+    return [Area(p.x1 - 1.2, p.y1 - 1.2, p.x2 + 1.2, p.y2 + 1.2, p.what) for p in pieces]
 
 
 def check(board: Board) -> None:
-    boxes, texts, wires, paper = read(picture.draw(board))
+    boxes, texts, wires, resistors, paper = read(picture.draw(board))
     for one, other in itertools.combinations(boxes, 2):
         assert not one.meets(other)
     for one, other in itertools.combinations(texts, 2):
         assert not one.meets(other), (one, other)
-    for net, pieces in wires.items():
-        for piece in pieces:
-            thick = Area(piece.x1 - 1.2, piece.y1 - 1.2, piece.x2 + 1.2, piece.y2 + 1.2, net)
+    for resistor in resistors:
+        assert not any(resistor.meets(box) for box in boxes)
+        assert len([net for net in wires if any(piece.meets(resistor) for piece in flat(wires[net]))]) == 1
+    for pieces in wires.values():
+        for piece, thick in zip(pieces, flat(pieces), strict=True):
             for box in boxes:
                 inside = Area(box.x1 + 2, box.y1 + 2, box.x2 - 2, box.y2 - 2, "box")
                 assert not thick.meets(inside), (piece, box)

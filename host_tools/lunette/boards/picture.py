@@ -213,5 +213,15 @@ def _series(root: ET.Element, placed: PlacedWire, outward: int) -> None:
     """A resistor in the wire, with what it has written inside."""
     width, height = _RESISTOR
     middle = placed.x + outward * STUB / 2
-    _rect(root, middle - width / 2, placed.y - height / 2, width, height, _PAPER, stroke=_INK, radius=2)
+    _rect(
+        root,
+        middle - width / 2,
+        placed.y - height / 2,
+        width,
+        height,
+        _PAPER,
+        stroke=_INK,
+        radius=2,
+        kind="resistor",
+    )
     _text(root, middle, placed.y + 4, placed.wire.resistor, size=11, anchor="middle")
