@@ -23,6 +23,7 @@ _CRC_AT = 12
 _MAGIC = b"LUN1"
 SECTOR = 4096  # what the file system erases at a time
 HEAD = 5  # bytes of a record before the frame
+_ENOMEM = 12
 
 
 class Damaged(ValueError):
@@ -141,12 +142,17 @@ class Writer:
             spool.path(spool.serial), start + recording.held * width, start, width, recording.held, first
         )
         self._output = None
+        self._sector = b""  # 4 KB, which are there while something is saved, and not for good
         self._closed = False
         self.done = False
 
     def step(self):
         """One write of up to a sector, or the close, or the rename."""
         if self._output is None:
+            try:
+                self._sector = bytearray(SECTOR)
+            except MemoryError:
+                raise OSError(_ENOMEM) from None
             self._spool.make_folder()
             self._output = open(self.file.path + ".new", "wb")  # noqa: SIM115 - open over many steps
             self._output.write(self._header)
@@ -163,7 +169,7 @@ class Writer:
 
     def _write(self):
         journal = self._journal
-        buffer = self._spool.sector
+        buffer = self._sector
         width = self.file.width
         at = 0
         while self._left and at + width <= SECTOR:

@@ -25,7 +25,6 @@ class Spool:
         self._folder = folder
         self._there = False
         self.serial = 0  # of the next save
-        self.sector = bytearray(SECTOR)
         self.record = bytearray(HEAD + SLOT)
         self.start = HEAD
         self._views = {}

@@ -21,7 +21,10 @@ from .table import Display
 OUT = paths.ROOT / "out" / "bench.json"
 
 # Modules of this package with a `measure()` that yields rows.
-SUBJECTS = ("codec", "instructions", "heap", "latency", "link", "backlog", "start", "simulator")
+SUBJECTS = (
+    *("codec", "instructions", "heap", "heap32", "size"),
+    *("latency", "link", "backlog", "start", "simulator"),
+)
 
 
 def run(names: list[str], display: Display) -> list[Row]:

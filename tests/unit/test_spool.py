@@ -386,6 +386,26 @@ def test_a_flash_that_fails_costs_nothing_but_the_save(micropython: Any, word: s
     assert list(disk.files) == ["journal/00000000"]
 
 
+def test_without_memory_for_a_sector_it_is_saved_another_time(
+    micropython: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sector is there while something is saved only."""
+
+    def none(size: Any) -> bytearray:
+        if size == 4096:
+            raise MemoryError
+        return bytearray(size)
+
+    disk = Disk()
+    glasses = Glasses(disk)
+    recording = glasses.record("speech", frames(1, 20))
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib.import_module("glasses.savefile"), "bytearray", none, raising=False)
+        assert glasses.save() == 1
+    assert recording.file is None and not disk.files and glasses.saver.failed == 1
+    assert glasses.save() == 0 and recording.file is not None
+
+
 def saved_file(n: int = 5) -> tuple[Disk, int]:
     disk = Disk()
     glasses = Glasses(disk)
