@@ -9,7 +9,7 @@
     glasses.run()
 
 The board is what /board.py describes. At the prompt `glasses.status()`, `parts()`, `power()`, `journal()`,
-`listen()` and `log()` print what goes on.
+`listen()` and `log()` (prompt.py) print what goes on.
 """
 
 _hooks = []  # type: list[tuple]  # (name, hook) until there is a runtime
@@ -91,31 +91,6 @@ def status():
     return table
 
 
-def parts():
-    """The board's parts: pins, are they there, what they show now. A dict that prints as a table."""
-    return _borrow("prompt").parts()
-
-
-def power():
-    """What keeps the glasses awake, what they have used, their crashes. A dict that prints as a table."""
-    return _borrow("prompt").power()
-
-
-def journal():
-    """What is recorded and waits for hosts. A dict that prints as a table."""
-    return _borrow("prompt").journal()
-
-
-def listen(seconds=3, keep=False):
-    """Show how loud it is, with the light on. Nothing is kept, unless `keep` makes a recording of it."""
-    return _borrow("prompt").listen(seconds, keep)
-
-
-def log(level="info"):
-    """The log's last lines, from that level on. A dict that prints as lines."""
-    return _borrow("prompt").log(level)
-
-
 def _prelude():
     """After a wake-up by the timer: the beacon, as a generator of ms to wait. It comes back when there is a
     reason to be awake."""
@@ -172,12 +147,15 @@ async def main():
 
 # --- at the prompt ----------------------------------------------------------------------------
 
-# Submodules have these names too, and take them when they are loaded.
-_helpers = {"parts": parts, "power": power, "journal": journal, "log": log}
+
+def _helper(name):
+    return lambda *values, **options: getattr(_borrow("prompt"), name)(*values, **options)
 
 
 def _name_helpers():
-    globals().update(_helpers)
+    # Again and again: some submodules have these names too, and take them when they are loaded.
+    for name in ("parts", "power", "journal", "listen", "log"):
+        globals()[name] = _helper(name)
 
 
 class Table(dict):
@@ -215,4 +193,5 @@ def _teach_prompt():
     __main__.__repl_print__ = _show
 
 
+_name_helpers()
 _teach_prompt()

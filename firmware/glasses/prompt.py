@@ -176,7 +176,7 @@ def journal():
     )
 
 
-def log(level):
+def log(level="info"):
     """{"lines": [[number, ms since the start, level, area, text]], "total": lines since the start, "kept": of
     these in the ring, "crashes": before this start}. `level` is the lowest to be shown."""
     running, problem = _running()
@@ -231,7 +231,7 @@ def _why_deaf(running, seconds):
     return None
 
 
-def listen(seconds, keep):
+def listen(seconds=3, keep=False):
     """Listen, with the light on, and print the level five times a second. Nothing is kept, unless `keep`:
     then it becomes a recording for the host.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_a_finger_that_stays_for_a_second_and_leaves_is_safe_mode(cause: str) ->
     lit = [t for t, level in start.light if level]
     assert lit[0] == pytest.approx(1.0, abs=0.1), "it flickers from when it is time to let go"
     assert len(lit) >= 10 and start.light[-1][1] == 0
-    assert max(b - a for a, b in zip(lit, lit[1:], strict=False)) < 0.15
+    assert max(b - a for a, b in itertools.pairwise(lit)) < 0.15
 
 
 def test_a_start_without_a_finger_is_not_held_up() -> None:
