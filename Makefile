@@ -6,9 +6,11 @@ READY := $(VENV)/.ready
 TYPINGS := $(VENV)/typings
 STUBS := micropython-esp32-stubs==1.29.0.post1
 
-.PHONY: help setup run test lint scenes bench fuzz format clean
+.PHONY: help setup run deploy doctor test lint scenes bench fuzz format clean
 help:
 	@echo "make run     the demo: hold the button, speak, get the recording (out/demo)"
+	@echo "make deploy  the firmware onto a board that runs MicroPython (BOARD=, PORT=)"
+	@echo "make doctor  what is wrong with it (BOARD=, PORT=)"
 	@echo "make test    all tests"
 	@echo "make lint    ruff, and mypy over host tools and firmware"
 	@echo "make scenes  real-time scenes on virtual glasses, a row of numbers for each"
@@ -33,6 +35,12 @@ $(TYPINGS): $(READY)
 
 run: $(READY)
 	@$(BIN)/lunette demo --out out/demo
+
+deploy: $(READY)
+	@$(BIN)/lunette deploy $(if $(BOARD),--board $(BOARD)) $(if $(PORT),--port $(PORT))
+
+doctor: $(READY)
+	@$(BIN)/lunette doctor $(if $(BOARD),--board $(BOARD)) $(if $(PORT),--port $(PORT))
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -301,7 +301,7 @@ def test_left_alone_they_start_again(tmp_path: Path) -> None:
                 prompt = Prompt.open(desk.port)
                 prompt.soft_reset()
                 program = (Path(deploy.__file__).parent / "on_glasses.py").read_text()
-                prompt.run(program.replace("_LONELY_MS = 60000", "_LONELY_MS = 50") + "\nalive()\n")
+                prompt.run(re.sub("_LONELY_MS = .*", "_LONELY_MS = 50", program) + "\nalive()\n")
 
             await asyncio.to_thread(begin)
             await desk.up()

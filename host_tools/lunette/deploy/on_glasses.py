@@ -9,7 +9,7 @@ _buf = bytearray(1024)
 _view = memoryview(_buf)
 _file = None
 _timer = None
-_LONELY_MS = 60000
+_LONELY_MS = 120000
 
 
 def alive():
@@ -65,6 +65,7 @@ def walk(top, sub=""):
         else:
             print(os.stat(top + path)[6], sha(top + path), path[1:])
     gc.collect()
+    alive()
 
 
 def walk_root():

@@ -17,7 +17,7 @@ from lunette.errors import LunetteError
 
 _PROGRAM = Path(__file__).with_name("on_glasses.py")
 _CHUNK = 3072  # bytes at a time: 4 KB of base64 are compiled and decoded in some 12 KB of heap
-_WALK_S = 60.0
+_WALK_S = 90.0
 _STEP_S = 20.0  # an erase of a worn sector takes half a second, and a chunk may need several
 _NUMBER = re.compile(r"\[Errno (\d+)\]|^(\d+)$")
 
