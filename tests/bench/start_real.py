@@ -153,9 +153,6 @@ async def _times(form: str) -> dict[str, list[dict[str, float]]]:
 
 def _last(printed: bytearray) -> str:
     lines = printed.decode(errors="replace").strip().splitlines()
-    import os
-
-    os.environ.get("DBG") and print(printed.decode())
     return f"the firmware does not get there; it printed {lines[-1:]}"
 
 
