@@ -21,6 +21,7 @@ from lunette.commands import (
     common,
     demo,
     deploy,
+    doctor,
     energy,
     listen,
     options,
@@ -50,6 +51,7 @@ app.command()(demo.demo)
 app.command()(energy.energy)
 app.command()(boards.boards)
 app.command()(deploy.deploy)
+app.command()(doctor.doctor)
 app.command()(repl.repl)
 
 # Typer brings its own copy of click, or uses the one that is installed: this is the base class of

@@ -199,14 +199,18 @@ class Prompt:
 
     def recover(self, timeout_s: float = 5.0) -> bool:
         """Get the prompt back, by Ctrl-C or, where the port has the lines for it, by a reset, after which
-        main.py is interrupted. False if it stays silent."""
+        main.py is interrupted. False if it stays silent. `interrupted` says what is behind it then."""
+        was, self.interrupted = self.interrupted, False
         try:
             with contextlib.suppress(LunetteError):
                 self._enter(timeout_s)
+                self._hush()
                 return True
             if not self._reset_lines():
+                self.interrupted = was
                 return False
             self._enter(max(timeout_s, _ENTER_S))
+            self._hush()
         except LunetteError:
             return False
         return True
