@@ -79,7 +79,7 @@ WIRING = {
 }
 
 BILL = (
-    (1, "ESP32-S3-DevKitC-1-N8R8", "one without PSRAM works, with less memory"),
+    (1, "ESP32-S3-DevKitC-1-N8R8", "or another module with PSRAM"),
     (2, "INMP441 module", "the right one may be left out"),
     (1, "push button", ""),
     (1, "LED, red", "the capture light"),

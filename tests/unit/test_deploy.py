@@ -16,10 +16,10 @@ from lunette.deploy.remote import Full, failures
 from lunette.errors import LunetteError
 
 # What the chips say: `sys.implementation` of images from micropython.org.
-ESP32 = ["micropython", [1, 26, 0], 11014, "Generic ESP32 module with ESP32"]
-S3 = ["micropython", [1, 29, 0], 11014, "Generic ESP32S3 module with Octal-SPIRAM with ESP32S3"]
-C3 = ["micropython", [1, 25, 0], 12038, "ESP32C3 module with ESP32C3"]
-UNIX = ["micropython", [1, 29, 0], 2822, "linux [GCC 14.2.1] version"]
+ESP32 = ["micropython", [1, 26, 0], 11014, "Generic ESP32 module with ESP32", 163840]
+S3 = ["micropython", [1, 29, 0], 11014, "Generic ESP32S3 module with Octal-SPIRAM with ESP32S3", 8323072]
+C3 = ["micropython", [1, 25, 0], 12038, "ESP32C3 module with ESP32C3", 181248]
+UNIX = ["micropython", [1, 29, 0], 2822, "linux [GCC 14.2.1] version", 1048576]
 
 
 def who(said: list[Any]) -> identity.Identity:
@@ -43,20 +43,21 @@ def test_what_answers(said: list[Any], chip: str | None, arch: str) -> None:
     found = who(said)
     assert (found.chip, found.arch, found.mpy) == (chip, arch, (6, 3))
     identity.check(found, source=False)
+    assert ("freeze it into an image" in (found.warning or "")) == (chip in ("esp32", "esp32c3"))
 
 
 def test_what_cannot_load_our_files() -> None:
-    old = who(["micropython", [1, 22, 2], 10 << 10 | 2 << 8 | 6, "Generic ESP32 module with ESP32"])
+    old = who(["micropython", [1, 22, 2], 10 << 10 | 2 << 8 | 6, "Generic ESP32 module with ESP32", 0])
     with pytest.raises(
         LunetteError, match=r"1\.22\.2 on .* loads \.mpy files of version 6\.2.*`lunette flash`"
     ):
         identity.check(old, source=False)
-    bare = who(["micropython", [1, 29, 0], 3 << 8 | 6, "ESP32C3 module with ESP32C3"])
+    bare = who(["micropython", [1, 29, 0], 3 << 8 | 6, "ESP32C3 module with ESP32C3", 0])
     with pytest.raises(LunetteError, match=r"loads no native code: .*`lunette flash`"):
         identity.check(bare, source=False)
     identity.check(bare, source=True)
     with pytest.raises(LunetteError, match="runs circuitpython: `lunette flash` puts MicroPython on"):
-        who(["circuitpython", [9, 0, 0], 0, "S2"])
+        who(["circuitpython", [9, 0, 0], 0, "S2", 0])
 
 
 def test_which_board_it_is() -> None:

@@ -55,6 +55,8 @@ def deploy(
         started = None
         if not as_json:
             print(summary(result, seconds), flush=True)
+        if result.warning:
+            print(f"lunette: {result.warning}", file=sys.stderr, flush=True)
         if start:
             started, _ = deploying.start(prompt)
     if as_json:

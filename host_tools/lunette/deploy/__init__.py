@@ -50,6 +50,7 @@ def deploy(
     progress.say(f"compiling for {who.arch or 'any chip'}, board {data.name}")
     version = build(data, who.arch, who.version, source, firmware)
     result = transfer.install(remote, version, progress)
+    result.warning = who.warning
     remote.end()
     return version, result
 

@@ -11,10 +11,15 @@ from lunette.console import Prompt
 from lunette.errors import LunetteError
 
 _ASK = """
-import json, sys
+import gc, json, sys
+gc.collect()
 i = sys.implementation
-print(json.dumps([i.name, list(i.version[:3]), getattr(i, "_mpy", 0), getattr(i, "_machine", "")]))
+heap = gc.mem_alloc() + gc.mem_free()
+print(json.dumps([i.name, list(i.version[:3]), getattr(i, "_mpy", 0), getattr(i, "_machine", ""), heap]))
 """
+# Bytes that the running firmware takes from .mpy files (`heap32` of the bench), and that a host's connection,
+# the app and what Bluetooth takes of the same memory need at the least.
+_FIRMWARE, _ROOM = 180_000, 60_000
 _CHIP = re.compile(r"\b(ESP32[A-Z0-9]*)$")
 _NAME = re.compile(r'^NAME = "([^"]+)"', re.MULTILINE)
 
@@ -22,13 +27,26 @@ _NAME = re.compile(r'^NAME = "([^"]+)"', re.MULTILINE)
 @dataclass(frozen=True)
 class Identity:
     """`version` of MicroPython; `mpy` (version, sub-version) and `arch` of the .mpy files that it loads;
-    `machine` in its own words; `chip` is None where that is no ESP32 (virtual glasses)."""
+    `machine` in its own words; `chip` is None where that is no ESP32 (virtual glasses); `heap` bytes, in use
+    and free, Bluetooth off."""
 
     version: tuple[int, ...]
     mpy: tuple[int, int]
     arch: str
     machine: str
     chip: str | None
+    heap: int
+
+    @property
+    def warning(self) -> str | None:
+        """What to know before the firmware is started there."""
+        if self.heap >= _FIRMWARE + _ROOM:
+            return None
+        return (
+            f"this chip has {self.heap // 1024} KB of heap, of which the running firmware takes "
+            f"{_FIRMWARE // 1024} KB from files, Bluetooth not counted: freeze it into an image "
+            "(docs/install_other_ways.md), or use a board with PSRAM"
+        )
 
     @property
     def words(self) -> str:
@@ -37,11 +55,12 @@ class Identity:
 
 def ask(prompt: Prompt) -> Identity:
     """Raises LunetteError for what is not MicroPython."""
-    name, version, number, machine = json.loads(prompt.run(_ASK).strip().rpartition("\n")[2])
+    name, version, number, machine, heap = json.loads(prompt.run(_ASK).strip().rpartition("\n")[2])
     if name != "micropython":
         raise LunetteError(f"on {prompt.port} runs {name}: `lunette flash` puts MicroPython on the board")
     found = _CHIP.search(machine)
-    return Identity(tuple(version), *mpy.decode(number), machine, found[1].lower() if found else None)
+    chip = found[1].lower() if found else None
+    return Identity(tuple(version), *mpy.decode(number), machine, chip, heap)
 
 
 def check(identity: Identity, source: bool) -> None:

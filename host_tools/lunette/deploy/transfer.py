@@ -17,7 +17,8 @@ _SPARE_BLOCKS = 8  # folders, and what littlefs itself turns over
 @dataclass
 class Result:
     """What was done. `before`: the id of the version that `back` returns to, or None. `sent`, `copied` (on
-    the glasses), `kept` and `removed` are files, `bytes` went over the cable."""
+    the glasses), `kept` and `removed` are files, `bytes` went over the cable; `warning`: what
+    to know before they are started."""
 
     id: str
     before: str | None
@@ -27,6 +28,7 @@ class Result:
     removed: int = 0
     bytes: int = 0
     switched: bool = True
+    warning: str | None = None
 
 
 class Progress:
