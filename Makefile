@@ -6,9 +6,10 @@ READY := $(VENV)/.ready
 TYPINGS := $(VENV)/typings
 STUBS := micropython-esp32-stubs==1.29.0.post1
 
-.PHONY: help setup run deploy doctor test lint scenes bench fuzz format clean
+.PHONY: help setup run flash deploy doctor test lint scenes bench fuzz format clean
 help:
 	@echo "make run     the demo: hold the button, speak, get the recording (out/demo)"
+	@echo "make flash   MicroPython, then the firmware, onto a bare board (BOARD=, PORT=)"
 	@echo "make deploy  the firmware onto a board that runs MicroPython (BOARD=, PORT=)"
 	@echo "make doctor  what is wrong with it (BOARD=, PORT=)"
 	@echo "make test    all tests"
@@ -35,6 +36,9 @@ $(TYPINGS): $(READY)
 
 run: $(READY)
 	@$(BIN)/lunette demo --out out/demo
+
+flash: $(READY)
+	@$(BIN)/lunette flash $(if $(BOARD),--board $(BOARD)) $(if $(PORT),--port $(PORT))
 
 deploy: $(READY)
 	@$(BIN)/lunette deploy $(if $(BOARD),--board $(BOARD)) $(if $(PORT),--port $(PORT))

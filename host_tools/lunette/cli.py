@@ -23,6 +23,7 @@ from lunette.commands import (
     deploy,
     doctor,
     energy,
+    flash,
     listen,
     options,
     power,
@@ -50,6 +51,7 @@ app.add_typer(sim.app, name="sim")
 app.command()(demo.demo)
 app.command()(energy.energy)
 app.command()(boards.boards)
+app.command()(flash.flash)
 app.command()(deploy.deploy)
 app.command()(doctor.doctor)
 app.command()(repl.repl)

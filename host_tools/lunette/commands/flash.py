@@ -1,0 +1,142 @@
+"""`lunette flash`: MicroPython, then the firmware, onto a bare board."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lunette.commands import options
+from lunette.errors import LunetteError
+
+if TYPE_CHECKING:
+    from lunette.console import Prompt
+    from lunette.flash import Chip, State
+
+
+def flash(
+    context: typer.Context,
+    board: options.Board = None,
+    port: options.Port = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(help="The image, instead of the one that the board names.", show_default=False),
+    ] = None,
+    deploy: Annotated[bool, typer.Option(help="Bring the firmware onto it afterwards, and start.")] = True,
+    baud: Annotated[
+        int, typer.Option(min=9600, help="Bits per second, where a serial bridge is used.")
+    ] = 460800,
+    stub: Annotated[
+        bool, typer.Option(help="Start esptool's own flasher on the chip; slower without.")
+    ] = True,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Erase without a question.")] = False,
+) -> None:
+    """Put MicroPython on a board, then the firmware: from a bare board to glasses.
+
+    Everything on the chip is erased, once all that is needed is at hand and fits chip and board. Stopped at
+    any moment, the same command does it again from the beginning.
+    """
+    from lunette import flash as flashing
+
+    if board is None:
+        raise LunetteError(f"which board is it? Name one with --board:\n{_boards()}")
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise LunetteError("this erases the chip, and nobody can be asked here: add --yes")
+    began = time.monotonic()
+    with _bar() as shown:
+        plan = flashing.prepare(board, image, deploy, shown)
+        where = options.port(context, port)
+
+        def confirm(chip: Chip) -> None:
+            size = f", {chip.flash_size >> 20} MB" if chip.flash_size else ""
+            what = f"{chip.words}{size}, {chip.mac}, on {chip.port}"
+            shown.still(f"found {what}")
+            if not yes and not typer.confirm("Everything on it is erased. Go on?", err=True):
+                raise LunetteError(
+                    "stopped; nothing on the chip has been changed: to save its files first, `mpremote cp -r`"
+                )
+
+        def told(state: State) -> None:
+            shown.still(f"stopped. {state.value}. The same command does it again from the beginning")
+
+        prompt = flashing.flash(plan, where, shown, confirm, baud=baud, stub=stub, told=told)
+    with prompt:
+        print(f"MicroPython is on {prompt.port}, verified ({time.monotonic() - began:.1f} s)", flush=True)
+        if deploy:
+            _deploy(prompt, board)
+        else:
+            print(f"next: lunette deploy --board {board} --port {prompt.port}")
+
+
+def _boards() -> str:
+    from lunette import boards
+
+    found = [boards.load(name) for name in boards.names() if name != "virtual"]
+    width = max(len(board.name) for board in found)
+    return "\n".join(f"  {board.name:<{width}}  {board.title}" for board in found)
+
+
+def _deploy(prompt: Prompt, board: str) -> None:
+    from lunette import deploy as deploying
+    from lunette.commands import deploy as command
+
+    began = time.monotonic()
+    try:
+        result = command.once(prompt, board, False, None)
+        print(command.summary(result, time.monotonic() - began), flush=True)
+        started, _ = deploying.start(prompt)
+    except LunetteError as error:
+        again = f"lunette deploy --board {board} --port {prompt.port}"
+        raise LunetteError(f"{error}\nMicroPython is on the chip: `{again}` goes on from here") from None
+    print(f"the glasses run ({started:.1f} s)")
+
+
+def _bar() -> Any:
+    """How far it is, on standard error: a bar at a terminal, a line a step elsewhere. A context manager,
+    and a deploy.Progress with `still(line)` for what stays."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from lunette.deploy import Progress as Told
+
+    class Shown(Told):
+        def __init__(self) -> None:
+            self._console = Console(stderr=True)
+            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+            self._rich = Progress(*columns, console=self._console, transient=True)
+            self._task: Any = None
+
+        def __enter__(self) -> Shown:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._rich.stop()
+
+        def say(self, what: str) -> None:
+            if self._console.is_terminal:
+                self._rich.start()
+            else:
+                print(what, file=sys.stderr, flush=True)
+            self._end()
+            self._task = self._rich.add_task(what, total=None)
+
+        def plan(self, total: int) -> None:
+            self._rich.update(self._task, total=total or None, completed=0)
+
+        def step(self, count: int) -> None:
+            self._rich.advance(self._task, count)
+
+        def still(self, what: str) -> None:
+            self._end()
+            self._rich.stop()
+            print(what, file=sys.stderr, flush=True)
+
+        def _end(self) -> None:
+            if self._task is not None:
+                self._rich.remove_task(self._task)
+                self._task = None
+
+    return Shown()
