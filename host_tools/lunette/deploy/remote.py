@@ -87,7 +87,7 @@ class Remote:
     def put(self, path: str, data: bytes, sent: Callable[[int], None] = lambda n: None) -> None:
         """Write a file whole. Until the last moment what was there stays; `sent` is told of bytes."""
         parts = [data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK)] or [b""]
-        coded = [base64.b64encode(part).decode() for part in parts]
+        coded = [base64.b64encode(part) for part in parts]
         if len(parts) == 1:
             self._run(f"put({path!r}, {coded[0]!r}, {digest(data)!r})")
             sent(len(data))
