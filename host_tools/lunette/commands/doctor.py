@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lunette.commands import options
+from lunette.commands import common, options
 from lunette.errors import LunetteError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def doctor(
         named=board,
         person=screen.person(),
         virtual=options.virtual(context, virtual),
+        backends=lambda: common.backends(options.virtual(context, virtual)),
     )
     with screen:
         results = doctoring.examine(checks, patient, screen.begin, screen.end)
@@ -138,7 +139,9 @@ class _Screen:
         return typer.confirm(question, default=True)
 
     def tell(self, text: str) -> None:
-        self._out.print(text)
+        """Below the rows, in the place of what was told before."""
+        if self._status is not None:
+            self._status.update(text)
 
 
 class _AtTerminal:

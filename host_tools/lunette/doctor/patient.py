@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from lunette import boards
 from lunette.boards import Board
 from lunette.console import Prompt
 from lunette.deploy import layout
+from lunette.doctor.model import Finding, State
 from lunette.errors import LunetteError
+from lunette.finding import Backends
 
 # Where the firmware lies: in the folder that /boot.py names, or (a plain copy) in the root or /lib. Where
 # /boot.py has run, sys.path is as it should be.
@@ -52,7 +54,7 @@ class Person(Protocol):
     there: bool
 
     def tell(self, text: str) -> None:
-        """Say something that is not answered."""
+        """What to do now; it takes the place of what was told before."""
 
     def yes(self, question: str) -> bool:
         """A question that is answered with yes or no."""
@@ -72,7 +74,8 @@ class Nobody:
 
 class Patient:
     """What checks look at. `port` is a name, or gives one when a prompt is needed. `named` is the board that
-    the user named, `virtual` whether the air is a simulated one.
+    the user named, `virtual` whether the air is a simulated one,
+    `backends` gives the Bluetooth to listen with.
 
     `prompt` is None until `open`; `running` says that glasses go on behind it.
     """
@@ -84,10 +87,12 @@ class Patient:
         named: str | None = None,
         person: Person | None = None,
         virtual: bool = False,
+        backends: Callable[[], Backends] = Backends,
     ):
         self._port = port
         self.person: Person = person or Nobody()
         self.virtual = virtual
+        self.backends = backends
         self.port = ""
         self.prompt: Prompt | None = None
         self.running = False
@@ -195,16 +200,34 @@ class Patient:
         board = self.board
         return board.parts.get(name) if board is not None else None
 
+    def cannot(self, name: str, driver: str) -> Finding | None:
+        """Why that part is not looked at: the board lacks it, or its driver is another. None if it can be."""
+        if self.board is None:
+            return Finding(
+                State.skipped, "whose parts? the glasses have no board's data", "name the board with --board"
+            )
+        data = self.part(name)
+        if data is None:
+            return Finding(State.skipped, f"board {self.board.name} has none")
+        if data.get("driver") != driver:
+            return Finding(State.skipped, f"nothing is known of the driver {data.get('driver')!r}")
+        return None
+
     def pin(self, gpio: int) -> str:
         """A pin in words: ``GPIO9 (D10)``."""
+        label = self._label(gpio)
+        return f"GPIO{gpio} ({label})" if label else f"GPIO{gpio}"
+
+    def wire(self, name: str, gpio: int) -> str:
+        """A part's terminal and its pin in words: ``SD (GPIO9, D10)``."""
+        label = self._label(gpio)
+        return f"{name} (GPIO{gpio}{f', {label}' if label else ''})"
+
+    def _label(self, gpio: int) -> str | None:
+        """What is printed on the board there, if that is not just the number."""
         board = self.known_board
         label = board.hardware.label(gpio) if board and board.hardware else None
-        return f"GPIO{gpio} ({label})" if label and label != f"GPIO{gpio}" else f"GPIO{gpio}"
-
-    def wires(self, part: str, keys: Sequence[str]) -> str:
-        """Wires of a part in words: ``SD on GPIO9 (D10), SCK on ...``."""
-        data = self.part(part) or {}
-        return ", ".join(f"{key.upper()} on {self.pin(data[key])}" for key in keys if key in data)
+        return None if label is None or label.lstrip("GPIO") == str(gpio) else label
 
 
 class Declared:

@@ -15,8 +15,8 @@ Specs = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Kernel:
-    """`cases` maps names to arguments (on_glasses.py says how they are written). `timed` is the case whose time is
-    told, `what` that is, and `per_frame` how often it is called for a frame (20 ms) of speech."""
+    """`cases` maps names to arguments, written as on_glasses.py says. `timed` is the case whose time is told,
+    `what` that is, and `per_frame` how often it is called for a frame (20 ms) of speech."""
 
     module: str
     name: str
