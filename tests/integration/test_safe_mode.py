@@ -127,6 +127,7 @@ def test_the_button_held_at_a_reset_leaves_the_app_out() -> None:
             glasses.virtual.release()
             await glasses.printed("safe mode: the button was held at the start, so the app is left out")
             await glasses.printed(">>> ")
+            await glasses.printed("runtime  Lunette on virtual", 2)
             told = await mpremote(
                 glasses.port, "resume", "exec",
                 "import glasses; g = glasses.instance(); print(g.running, g.presence.radio.interval_ms > 0);"
