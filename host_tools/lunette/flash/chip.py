@@ -72,9 +72,9 @@ class Chip:
             esp = self._esp = cmds.detect_chip(self._device, BAUD, connect_attempts=attempts)
             esp.WRITE_FLASH_ATTEMPTS = 1  # of its own accord it would wait for the cable to come back
             if esp.secure_download_mode:
-                raise LunetteError(
-                    f"the chip on {self.port} is locked (secure download mode), which nothing undoes: take "
-                    "another board"
+                raise self._error(
+                    f"the chip on {self.port} is locked (secure download mode), which nothing undoes",
+                    "take another board, and",
                 )
             self.name = strip_chip_name(esp.CHIP_NAME)
             self.words = esp.get_chip_description()
@@ -88,9 +88,10 @@ class Chip:
                 esp.change_baud(baud)
             cmds.attach_flash(esp)
             if esp.flash_id() in _NO_FLASH:
-                raise LunetteError(
-                    f"the flash of the chip on {self.port} does not answer: take everything off the board's "
-                    "pins and try again; if it stays so, the board is broken, take another one"
+                raise self._error(
+                    f"the flash of the chip on {self.port} does not answer",
+                    "take everything off the board's pins, and",
+                    "; if it stays so, the board is broken: take another one",
                 )
             self.flash_size = flash_size_bytes(cmds.detect_flash_size(esp))
 
@@ -124,7 +125,7 @@ class Chip:
             try:
                 yield
             except serial.SerialTimeoutException:
-                raise self._error(f"the chip on {self.port} takes nothing any more, {what}") from None
+                raise self._error(f"the chip on {self.port} takes nothing any more, while {what}") from None
             except OSError as error:  # pyserial's own among them
                 raise self._gone(what, error) from None
             except FatalError as error:
@@ -141,14 +142,14 @@ class Chip:
 
     def _garbled(self, what: str, said: str) -> LunetteError:
         return self._error(
-            f"what comes from {self.port} is garbled, {what} ({said})",
+            f"what comes from {self.port} while {what} is garbled ({said})",
             "close what else uses the port, take another cable, or add --baud 115200;",
         )
 
     def _failed(self, what: str, said: str) -> LunetteError:
         said = said.partition("\n")[0].rstrip(". ")
         if self._esp is None:
-            if "serial noise" in said or "SLIP escape" in said:
+            if "Invalid head" in said or "SLIP escape" in said:
                 return self._garbled(what, said)
             if "TX path" in said:
                 return self._error(
@@ -176,7 +177,7 @@ class Chip:
                 f"the chip on {self.port} is protected ({said}), which nothing undoes",
                 "take another board, and",
             )
-        if "noise" in said or "packet" in said or "SLIP" in said or "doesn't match" in said:
+        if "Invalid head" in said or "SLIP" in said or "doesn't match" in said:
             return self._garbled(what, said)
         return self._error(
             f"the chip on {self.port} failed while {what} ({said})",

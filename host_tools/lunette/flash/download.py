@@ -80,6 +80,8 @@ class Download:
             raise self._failed(str(getattr(error.reason, "strerror", None) or error.reason)) from None
         except http.client.HTTPException as error:
             raise self._failed(f"what comes is no HTTP, {type(error).__name__}") from None
+        except (ConnectionError, TimeoutError) as error:
+            raise self._failed(error.strerror or "no answer") from None
         except OSError as error:
             raise LunetteError(
                 f"cannot write {self._part} ({error.strerror}): make room, and try again"

@@ -25,8 +25,10 @@ def match(plan: Plan, chip: Chip) -> None:
             "the right one with --board (`lunette boards` lists them), or another --port"
         )
     size = chip.flash_size
-    if size is None:
-        return
+    if size is None:  # a flash that is not known; it is taken for what the board has
+        if board.flash_mb is None:
+            return
+        size = board.flash_mb << 20
     if image.end > size or image.flash_size > size:
         need = max(image.end, image.flash_size)
         raise LunetteError(
@@ -41,7 +43,7 @@ def match(plan: Plan, chip: Chip) -> None:
 
 
 def _mb(size: int) -> str:
-    return f"{size / (1 << 20):g} MB"
+    return f"{round(size / (1 << 20), 1):g} MB"
 
 
 def put(plan: Plan, chip: Chip, progress: Progress) -> bool:

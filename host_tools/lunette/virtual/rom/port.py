@@ -113,8 +113,7 @@ class Port:
         ready, writable, _ = select.select(inward, outward, [], _TICK_S)
         if self._woken in ready:
             os.read(self._woken, 1)
-            if not self._carry_out(self._orders.pop(0)):
-                return False
+            return self._carry_out(self._orders.pop(0))
         if listening is not None and listening in ready:
             self._client, _ = listening.accept()
             self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
