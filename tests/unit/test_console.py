@@ -168,3 +168,16 @@ def test_choosing_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports.sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda *_: "2")
     assert ports.choose(None) == "/dev/ttyUSB0"
+
+
+def test_what_is_behind_the_prompt_after_a_recovery() -> None:
+    behind = iter([b"True\r\n", b"False\r\n"])
+    with (
+        ScriptedChip(lambda code: next(behind) if "_g.log" in code else None) as chip,
+        Prompt.open(chip.port) as glasses,
+    ):
+        assert glasses.interrupted  # glasses went on behind it
+        with pytest.raises(Silent):
+            glasses.run("hang()", 0.1)
+        assert glasses.recover(0.5)
+        assert not glasses.interrupted  # and do so no more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lunette.deploy import identity
 from lunette.doctor.model import Finding, Findings
 from lunette.doctor.patient import Patient
 
@@ -55,6 +56,11 @@ def memory(patient: Patient) -> Finding:
     if patient.running:
         _running(free, findings)
     else:
+        assert patient.prompt is not None
+        warning = identity.ask(patient.prompt).warning
+        if warning is not None:
+            text, _, todo = warning.rpartition(": ")
+            findings.warn(text, todo)
         piece = int(patient.run(_TAKE % (_PIECES_KB,)).strip())
         findings.data["piece_kb"] = piece
         if free < _NEED_KB * 1024:

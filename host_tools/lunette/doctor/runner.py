@@ -91,6 +91,13 @@ class _Examination:
         except LunetteError as error:
             head, _, todo = str(error).rpartition(": ")
             return Finding(State.failed, head or todo, todo)
+        except (ValueError, TypeError, LookupError) as error:
+            # Something else printed in between, or the line is bad.
+            return Finding(
+                State.failed,
+                f"the glasses' answer makes no sense ({type(error).__name__}: {error})",
+                f"press the reset button, try it alone (`lunette doctor --only {check.name}`), or another cable",
+            )
         if finding.data.pop("lost", False):
             self._give_up(check)
         return finding

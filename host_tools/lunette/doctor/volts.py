@@ -48,9 +48,7 @@ def battery(patient: Patient) -> Finding:
     found = {"gpio": gpio, "volts": round(volts, 3), "spread": round(spread, 3)}
     upper = f"battery: check the wire from {pin} to the middle of the divider"
     if spread > _LOOSE_V:
-        return Finding(
-            State.failed, f"{pin} reads anything from {steady[0]:.1f} to {steady[-1]:.1f} V", upper, found
-        )
+        return Finding(State.failed, f"{pin} reads from {steady[0]:.1f} to {steady[-1]:.1f} V", upper, found)
     if volts < _NOTHING_V:
         return Finding(
             State.failed,
