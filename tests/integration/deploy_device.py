@@ -9,6 +9,7 @@ The file system is littlefs on memory that keeps every erase and program in orde
                       what /boot.py and /main.py print
 ["try", n, torn]      the same without a start: what is run now happens to that flash
 ["now"]               what it prints when it is started anew
+["read-only"]         the file system is mounted so that nothing can be written
 ["restore"]           back to the flash without a cut
 """
 
@@ -125,6 +126,9 @@ def answer(what, *values):
     elif what == "now":
         mount(other)
         return start()
+    elif what == "read-only":
+        vfs.umount("/")
+        vfs.mount(vfs.VfsLfs2(flash), "/", readonly=True)
     elif what == "restore":
         mount(flash)
     return None

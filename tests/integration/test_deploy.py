@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 from bench_glasses import LIMIT_S, Bench
 
-from lunette import cli, deploy, paths
+from lunette import boards, cli, deploy, paths
 from lunette.console import Gone, Prompt, Restarted, Silent
-from lunette.deploy import layout
+from lunette.deploy import layout, remote
+from lunette.errors import LunetteError
 from lunette.virtual import flash
 from lunette.virtual.air import Air
 from lunette.virtual.simulator import VirtualGlasses
@@ -325,3 +326,81 @@ def test_a_port_that_goes_away(tmp_path: Path) -> None:
                 await asyncio.to_thread(work)
 
     asyncio.run(scenario())
+
+
+class _Cable:
+    """Between computer and glasses: after so many bytes towards one end it loses one, or adds some."""
+
+    def __init__(self, port: int, towards: str, at: int, noise: bytes = b""):
+        self._port, self._towards, self._left, self._noise = port, towards, at, noise
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._joined, "127.0.0.1", 0)
+        return f"socket://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _joined(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        glasses_reader, glasses_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        for source, target, towards in (
+            (reader, glasses_writer, "glasses"),
+            (glasses_reader, writer, "computer"),
+        ):
+            self._tasks.append(asyncio.ensure_future(self._carry(source, target, towards == self._towards)))
+
+    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, bad: bool) -> None:
+        try:
+            while data := await source.read(4096):
+                if bad and 0 <= self._left < len(data):
+                    data = data[: self._left] + self._noise + data[self._left + (not self._noise) :]
+                    self._left = -1
+                elif bad:
+                    self._left -= len(data)
+                target.write(data)
+                await target.drain()
+        finally:
+            target.close()
+
+
+@pytest.mark.parametrize(
+    ("towards", "at", "noise"),
+    [
+        ("glasses", 9000, b""),
+        ("glasses", 30001, b"\x00\xff"),
+        ("computer", 3000, b""),
+        ("computer", 3000, b"\x04!"),
+    ],
+)
+def test_a_cable_that_loses_or_adds_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, towards: str, at: int, noise: bytes
+) -> None:
+    """It fails with words, soon, or succeeds whole; and the next time with a good cable it does."""
+    monkeypatch.setattr(remote, "_STEP_S", 1.0)
+    monkeypatch.setattr(remote, "_WALK_S", 2.0)
+
+    async def scenario() -> None:
+        files: dict[str, Path | bytes] = {"boot.py": b"", "main.py": b"print('old app')\n"}
+        async with Bench(tmp_path, files, size_kb=1024) as bench:
+
+            def work(port: str) -> deploy.Result:
+                with Prompt.open(port) as prompt:
+                    return deploy.deploy(prompt, "virtual")[1]
+
+            with contextlib.suppress(LunetteError):
+                async with _Cable(bench.port, towards, at, noise) as port:
+                    await asyncio.to_thread(work, port)
+            boot = (await bench.mpremote("resume", "exec", "print(open('/boot.py').read())")).encode()
+            main = await bench.mpremote("resume", "exec", "print(open('/main.py').read())")
+            assert (layout.chosen(boot) is not None) or "old app" in main
+            result = await asyncio.to_thread(work, f"socket://127.0.0.1:{bench.port}")
+            assert result.kept + result.sent + result.copied == len(deploy.build(*_BUILD).files)
+
+    asyncio.run(scenario())
+
+
+_BUILD = (boards.load("virtual"), "x64", (1, 29, 0))

@@ -234,3 +234,13 @@ def test_a_full_flash_is_noticed_before_anything_is_sent(device: Device) -> None
     device.run("os.remove('/waste')")
     deployed(device, version("new", big=9000))
     assert device.boot() == "new " * 6
+
+
+def test_a_read_only_file_system(device: Device) -> None:
+    deployed(device, OLD)
+    device.ask("base")
+    device.ask("read-only")
+    with pytest.raises(LunetteError, match=r"read-only, so nothing was changed: .*then try again"):
+        deployed(device, NEW)
+    device.ask("restore")
+    assert device.boot() == OLD_SAYS

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from lunette.errors import LunetteError
 
 
@@ -43,3 +46,22 @@ class Gone(LunetteError):
     def __init__(self, port: str, why: str = ""):
         said = f" ({why})" if why else ""
         super().__init__(f"{port} is gone{said}: plug the glasses in again and repeat the command")
+
+
+@contextlib.contextmanager
+def understood() -> Iterator[None]:
+    """For reading what was printed: what makes no sense was not printed so."""
+    try:
+        yield
+    except (ValueError, IndexError, KeyError, TypeError):
+        raise Garbled from None
+
+
+class Garbled(LunetteError):
+    """What came over the cable is not what can have been printed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "what comes from the glasses is garbled: try again; if it happens again use another cable, "
+            "directly at the computer"
+        )

@@ -15,7 +15,7 @@ from typing import Any
 import serial
 from mpremote.transport import TransportError
 
-from lunette.console.errors import Failed, Gone, Restarted, Silent
+from lunette.console.errors import Failed, Gone, Restarted, Silent, understood
 from lunette.console.transport import Transport
 from lunette.errors import LunetteError
 
@@ -124,7 +124,8 @@ class Prompt:
     def ask(self, expression: str, timeout_s: float = 10.0) -> Any:
         """The value of an expression, of what JSON can say."""
         printed = self.run(f"import json\nprint(json.dumps({expression}))", timeout_s)
-        return json.loads(printed.rpartition("\n")[0].rpartition("\n")[2] or printed)
+        with understood():
+            return json.loads(printed.rpartition("\n")[0].rpartition("\n")[2] or printed)
 
     def _send(self, code: str | bytes) -> None:
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lunette import boards, mpy
 from lunette.console import Prompt
+from lunette.console.errors import understood
 from lunette.errors import LunetteError
 
 _ASK = """
@@ -55,7 +56,9 @@ class Identity:
 
 def ask(prompt: Prompt) -> Identity:
     """Raises LunetteError for what is not MicroPython."""
-    name, version, number, machine, heap = json.loads(prompt.run(_ASK).strip().rpartition("\n")[2])
+    said = prompt.run(_ASK).strip().rpartition("\n")[2]
+    with understood():
+        name, version, number, machine, heap = json.loads(said)
     if name != "micropython":
         raise LunetteError(f"on {prompt.port} runs {name}: `lunette flash` puts MicroPython on the board")
     found = _CHIP.search(machine)

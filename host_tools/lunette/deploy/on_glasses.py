@@ -44,14 +44,20 @@ def exists(path):
         return False
 
 
-def sha(path):
-    h = hashlib.sha256()
+def pieces(path):
+    # Views of a buffer that is used again.
     with open(path, "rb") as f:
         while True:
             n = f.readinto(_buf)
             if not n:
                 break
-            h.update(_view[:n])
+            yield _view[:n]
+
+
+def sha(path):
+    h = hashlib.sha256()
+    for piece in pieces(path):
+        h.update(piece)
     return binascii.hexlify(h.digest()).decode()[:32]
 
 
@@ -123,12 +129,8 @@ def put(path, data, digest):
 
 def copy(source, path, digest):
     begin(path)
-    with open(source, "rb") as f:
-        while True:
-            n = f.readinto(_buf)
-            if not n:
-                break
-            _file.write(_view[:n])
+    for piece in pieces(source):
+        _file.write(piece)
     end(path, digest)
 
 

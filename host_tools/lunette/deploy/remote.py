@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lunette.console.errors import Failed
+from lunette.console.errors import Failed, understood
 from lunette.deploy.build import digest
 from lunette.errors import LunetteError
 
@@ -56,29 +56,34 @@ class Remote:
         """({path below `top`: File}, folders, the deepest of a branch first). Empty without `top`."""
         found: dict[str, File] = {}
         folders: list[str] = []
-        for line in self._run(f"if exists({top!r}): walk({top!r})", _WALK_S).splitlines():
-            size, hash_, path = line.split(" ", 2)
-            if size == "-":
-                folders.append(path)
-            else:
-                found[path] = File(int(size), hash_)
+        said = self._run(f"if exists({top!r}): walk({top!r})", _WALK_S)
+        with understood():
+            for size, hash_, path in (line.split(" ", 2) for line in said.splitlines()):
+                if size == "-":
+                    folders.append(path)
+                else:
+                    found[path] = File(int(size), hash_)
         return found, folders
 
     def root(self) -> dict[str, File]:
         """{path: File} of what lies in the root itself, with its "/"."""
         said = self._run("walk_root()", _WALK_S)
         lines = (line.split(" ", 2) for line in said.splitlines())
-        return {"/" + path: File(int(size), hash_) for size, hash_, path in lines}
+        with understood():
+            return {"/" + path: File(int(size), hash_) for size, hash_, path in lines}
 
     def text(self, path: str) -> bytes | None:
         """The first 8 KB of a file, None if there is none."""
         said = self._run(f"print(text({path!r}))").strip()
-        return None if said == "None" else base64.b64decode(said)
+        with understood():
+            return None if said == "None" else base64.b64decode(said, validate=True)
 
     def free(self) -> tuple[int, int]:
         """(bytes of a block, blocks that are free)."""
-        block, blocks = self._run("print(*free())").split()
-        return int(block), int(blocks)
+        said = self._run("print(*free())")
+        with understood():
+            block, blocks = map(int, said.split())
+        return block, blocks
 
     def folder(self, path: str) -> None:
         """Make it, with those above it."""
