@@ -157,7 +157,13 @@ def test_memory_of_running_glasses(free: int, state: State) -> None:
         (Glasses(digests={"board.mpy": "f" * 32}), "1 of 2 files are not as", "lunette deploy", State.failed),
         (Glasses(digests={"board.mpy": "-"}), "were deployed (board.mpy)", "lunette deploy", State.failed),
         (Glasses(flash={"free": 20}), "only 80 of 2048 KB of flash are free", "lunette pull", State.warning),
-        (Glasses(flash={"blocks": 100}), "board xiao_esp32c3 should have 2048", "flash", State.warning),
+        (Glasses(flash={"free": 2**32 - 1}), "only 0 of 2048 KB of flash are free", "pull", State.warning),
+        (
+            Glasses(flash={"blocks": 100, "free": 80}),
+            "board xiao_esp32c3 should have 2048",
+            "flash",
+            State.warning,
+        ),
         (Glasses(wrote=f"write {errno.ENOSPC}"), "the flash is full", "lunette pull", State.failed),
         (Glasses(wrote=f"write {errno.EROFS}"), "is read-only", "remount it writable", State.failed),
         (Glasses(wrote=f"rename {errno.EIO}"), "rename fails on the flash (EIO)", "worn", State.failed),
@@ -183,7 +189,7 @@ def test_nothing_is_written_while_they_record() -> None:
 def test_a_kernel_that_gives_something_else() -> None:
     told = b"form /firmware_a/glasses/dsp/pcm.py\r\ncase zero\r\n[1, [], false]\r\ntime\r\n5\r\n"
     found = one("kernels", Glasses(wrong=("pcm.copy",), instead={"'_root'": told}))
-    wrong(found, "pcm._root, compiled on the chip gives wrong results (zero)", "lunette deploy")
+    wrong(found, "pcm._root, compiled on the chip, gives wrong results (zero)", "lunette deploy")
     assert "pcm.copy writes beside its buffers (frame" in found.text
     assert len(found.more) == 7 and found.data["kernels"]["pcm._root"]["wrong"] == ["zero"]
 
@@ -437,4 +443,4 @@ def test_names_of_checks(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_docs_have_every_check() -> None:
     text = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text()
     for check in CHECKS:
-        assert f"## `{check.name}`" in text, check.name
+        assert f"### `{check.name}`" in text, check.name

@@ -88,6 +88,8 @@ def files(patient: Patient) -> Finding:
     except Failed as error:
         findings.fail(f"the file system cannot be read ({error.exception}: {error.detail})", _NEW_SYSTEM)
         return findings.finding()
+    if said["free"] > said["blocks"]:
+        said["free"] = 0  # littlefs counts some blocks twice, and statvfs takes them from all there are
     free, total = said["block"] * said["free"], said["block"] * said["blocks"]
     findings.data = said
     findings.good(f"{free // 1024} of {total // 1024} KB free")

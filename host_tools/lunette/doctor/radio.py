@@ -13,11 +13,12 @@ from lunette.doctor.model import Finding, State
 from lunette.doctor.patient import Patient
 from lunette.finding import Backends
 
+# A scan response of before would stay, with another name in it.
 _ADVERTISE = """
 import bluetooth, json
 _ble = bluetooth.BLE()
 _ble.active(True)
-_ble.gap_advertise(100000, %r, connectable=False)
+_ble.gap_advertise(100000, %r, resp_data=b"", connectable=False)
 print(json.dumps("".join("%%02x" %% byte for byte in _ble.config("mac")[1])))
 """
 _QUIET = """

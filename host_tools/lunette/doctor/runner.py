@@ -96,7 +96,7 @@ class _Examination:
             return Finding(
                 State.failed,
                 f"the glasses' answer makes no sense ({type(error).__name__}: {error})",
-                f"press the reset button, try it alone (`lunette doctor --only {check.name}`), or another cable",
+                f"press the reset button and try `lunette doctor --only {check.name}`, or another cable",
             )
         if finding.data.pop("lost", False):
             self._give_up(check)

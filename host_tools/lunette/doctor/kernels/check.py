@@ -13,8 +13,11 @@ from lunette.doctor.model import Finding, Findings, State
 from lunette.doctor.patient import Patient
 
 KERNEL_S = 20.0  # far more than any takes, on an emulated chip too
+# Those that the running glasses use are called as they are; else the files as they are now.
 _PROGRAM = """
-import json
+import json, sys
+if %r:
+    sys.modules.pop(%r, None)
 _m = __import__(%r, None, None, ("",))
 print("form", _m.__file__)
 _k = getattr(_m, %r)
@@ -61,7 +64,8 @@ def call(
 ) -> Outcome:
     """Run one kernel's cases there and compare."""
     cases = [] if only_time else list(kernel.cases.items())
-    program = _PROGRAM % (kernel.module, kernel.name, tuple(cases), kernel.cases[kernel.timed])
+    module, timed = kernel.module, kernel.cases[kernel.timed]
+    program = _PROGRAM % (not patient.running, module, module, kernel.name, tuple(cases), timed)
     outcome = Outcome()
     try:
         printed = patient.run(program, KERNEL_S)
@@ -168,7 +172,7 @@ def _row(kernel: Kernel, outcome: Outcome) -> dict[str, Any]:
 
 
 def _complain(findings: Findings, kernel: Kernel, outcome: Outcome) -> None:
-    source = ", compiled on the chip" if outcome.form.endswith(".py") else ""
+    source = ", compiled on the chip," if outcome.form.endswith(".py") else ""
     if outcome.wrong:
         findings.fail(
             f"{kernel.full}{source} gives wrong results ({', '.join(outcome.wrong)})",
@@ -181,7 +185,7 @@ def _complain(findings: Findings, kernel: Kernel, outcome: Outcome) -> None:
     if outcome.missing:
         findings.fail(f"{kernel.full} is not there: {outcome.trouble}", _DEPLOY)
     elif outcome.trouble:
-        findings.fail(f"{kernel.full}{source}: {outcome.trouble}", _REPORT)
+        findings.fail(f"{kernel.full}{source.rstrip(',')}: {outcome.trouble}", _REPORT)
     if outcome.no_memory:
         findings.warn(
             f'{kernel.full}: too little memory for the case "{outcome.no_memory}"',
