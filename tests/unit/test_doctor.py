@@ -191,7 +191,8 @@ def test_a_kernel_that_gives_something_else() -> None:
     found = one("kernels", Glasses(wrong=("pcm.copy",), instead={"'_root'": told}))
     wrong(found, "pcm._root, compiled on the chip, gives wrong results (zero)", "lunette deploy")
     assert "pcm.copy writes beside its buffers (frame" in found.text
-    assert len(found.more) == 7 and found.data["kernels"]["pcm._root"]["wrong"] == ["zero"]
+    assert len(found.more) == 9 and sum("WRONG" in line for line in found.more) == 2
+    assert found.data["kernels"]["pcm._root"]["wrong"] == ["zero"]
 
 
 def test_a_kernel_that_crashes_the_chip() -> None:
@@ -218,6 +219,10 @@ def test_kernels_that_are_not_there_or_do_not_fit() -> None:
     no_room = (b"form x.mpy\r\ncase frame\r\n", b"Traceback:\r\nMemoryError: 32800\r\n")
     found = one("kernels", Glasses(instead={"'glasses.dsp.crc32'": no_room}))
     wrong(found, 'too little memory for the case "frame"', "reset button", State.warning)
+    told = b"form x.mpy\r\ncase speech\r\nmemory\r\ntime\r\n7\r\n"
+    found = one("kernels", Glasses(instead={"'mean_square'": told}))
+    wrong(found, 'pcm.mean_square: too little memory for the case "speech"', "reset", State.warning)
+    assert len(found.more) == 9
     lacking = (b"form x.mpy\r\n", b"Traceback:\r\nAttributeError: no attribute 'peak'\r\n")
     wrong(one("kernels", Glasses(instead={"'peak'": lacking})), "pcm.peak is not there", "lunette deploy")
 
@@ -433,6 +438,8 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_names_of_checks(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["doctor", "--list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [c.name for c in CHECKS]
+    assert cli.run(["doctor", "--list", "--json"]) == 0
+    assert [entry["check"] for entry in json.loads(capsys.readouterr().out)] == [c.name for c in CHECKS]
     for only in ("lungs", "", ","):
         assert cli.run(["doctor", "--only", only]) == 2
         said = capsys.readouterr().err

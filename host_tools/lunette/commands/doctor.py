@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-    from lunette.doctor import Check, Result
+    from lunette.doctor import Result
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim", "not run": "red"}
 
@@ -39,8 +39,11 @@ def doctor(
     from lunette import doctor as doctoring
 
     if listed:
-        for check in doctoring.CHECKS:
-            print(json.dumps({"check": check.name, "what": check.what}) if as_json else _about(check))
+        if as_json:
+            print(json.dumps([{"check": check.name, "what": check.what} for check in doctoring.CHECKS]))
+        else:
+            for check in doctoring.CHECKS:
+                print(f"{check.name:<10}{check.what}")
         return
     try:
         checks = doctoring.chosen(only)
@@ -62,10 +65,6 @@ def doctor(
         screen.sum(results)
     if any(result.bad for result in results):
         raise typer.Exit(1)
-
-
-def _about(check: Check) -> str:
-    return f"{check.name:<10}{check.what}"
 
 
 class _Screen:

@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import io
 import json
+import os
+import pty
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench_glasses import LIMIT_S
-from commands import Sim, lunette
+from commands import LUNETTE, Sim, environment, lunette
 from serial.urlhandler import protocol_socket
 
 from lunette import boards, cli, deploy, doctor, paths
@@ -322,9 +325,35 @@ def test_glasses_that_run_are_started_again(tmp_path: Path) -> None:
 # --- the air -------------------------------------------------------------------------------------
 
 
+def at_a_terminal(sim: Sim, *arguments: str) -> str:
+    """What `lunette doctor` shows to somebody who sees the light, and presses the button when told."""
+    child, master = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, [*LUNETTE, "--virtual", "doctor", *arguments], environment(sim.runtime))
+    seen, answered = "", 0
+    steps = [
+        ("Did the light blink?", lambda: os.write(master, b"y\r")),
+        ("press the button talk (", lambda: sim.order("press", button="talk")),
+        ("let go of the button talk (", lambda: sim.order("release", button="talk")),
+    ]
+    with contextlib.suppress(OSError):  # the terminal has no other end any more
+        while data := os.read(master, 4096):
+            seen += data.decode(errors="replace")
+            while answered < len(steps) and steps[answered][0] in seen:
+                seen = seen.partition(steps[answered][0])[2]
+                steps[answered][1]()
+                answered += 1
+    os.close(master)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, seen
+    assert answered == len(steps), seen
+    return seen
+
+
 def test_on_the_virtual_air(tmp_path: Path) -> None:
     sim = Sim(tmp_path)
     try:
+        seen = at_a_terminal(sim, "--only", "light,button")
+        assert "talk on GPIO1 is pressed and released" in seen and "3 ok" in seen
         done = lunette(
             tmp_path, "--virtual", "doctor", "--only", "bluetooth,virtual,time,mic,radio", "--json"
         )
