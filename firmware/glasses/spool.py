@@ -148,7 +148,9 @@ class Spool:
         system counts its blocks. Raises OSError."""
         found = os.statvfs(".")
         reserve = max(_RESERVE, found[1] * found[2] // _RESERVE_PART)
-        return found[1] * found[3] - reserve
+        # littlefs may count more blocks than there are, as it shares some: less than none are free then.
+        free = found[3] if found[3] <= found[2] else 0
+        return found[1] * free - reserve
 
     @staticmethod
     def space(size):

@@ -35,12 +35,16 @@ class Desk:
         self.glasses, self.port, self.printed = glasses, port, printed
 
     async def deploy(self, *options: str, code: int = 0) -> str:
-        """What the command says: on standard output if it succeeds, on the other one if it must not."""
+        """What `lunette deploy` says."""
+        return await self.run("deploy", *options, code=code)
+
+    async def run(self, command: str, *options: str, code: int = 0) -> str:
+        """What a command says: on standard output if it succeeds, on the other one if it must not."""
         out, err = io.StringIO(), io.StringIO()
 
         def work() -> int:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                return cli.run(["deploy", "--port", self.port, *options])
+                return cli.run([command, "--port", self.port, *options])
 
         done = await asyncio.to_thread(work)
         assert done == code, (done, out.getvalue(), err.getvalue())
@@ -220,6 +224,19 @@ def test_watching(tmp_path: Path, firmware: Path) -> None:
                 if watch.returncode is None:
                     watch.kill()
                 await watch.wait()
+
+    asyncio.run(scenario())
+
+
+def test_the_doctor_looks_at_what_was_deployed_and_not_at_what_ran(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with bare_desk(tmp_path) as desk:
+            for source, form in ((True, "source"), (False, ".mpy"), (True, "source")):
+                await desk.deploy("--no-start", *(["--source"] if source else []))
+                found = json.loads(await desk.run("doctor", "--only", "files,kernels", "--json"))
+                results = {finding["check"]: finding for finding in found}
+                assert results["kernels"]["result"] == "ok" and results["files"]["result"] != "failed", found
+                assert results["kernels"]["data"]["form"] == form
 
     asyncio.run(scenario())
 

@@ -90,7 +90,8 @@ def text(path):
 
 def free():
     s = os.statvfs("/")
-    return s[0], s[3]
+    # littlefs may count more blocks than there are, as it shares some; then nothing is free.
+    return s[0], s[3] if s[3] <= s[2] else 0
 
 
 def folder(path):

@@ -30,6 +30,14 @@ except OSError:
     pass
 if base and base not in sys.path:
     sys.path.insert(0, base)
+old = sys.modules.get("glasses")
+if base and old and not old._instance and not old.__file__.startswith(base + "/"):
+    # Of the version before, which ran when this one was deployed.
+    sys.path.remove(base)
+    sys.path.insert(0, base)
+    for name in list(sys.modules):
+        if name == "board" or name.split(".")[0] == "glasses":
+            del sys.modules[name]
 """
 _BOARD = """
 import json
