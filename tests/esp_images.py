@@ -16,18 +16,18 @@ OFFSETS = {"esp32": 0x1000, "esp32s3": 0, "esp32c3": 0}
 _RAM = {"esp32": 0x3FFB0000, "esp32s3": 0x3FC90000, "esp32c3": 0x3FC90000}
 
 
-def part(chip: str, payload: bytes, flash_mb: int = 4) -> bytes:
-    """A boot loader or an application with one segment."""
+def part(chip: str, payload: bytes, flash_mb: int = 4, digest: bool = True) -> bytes:
+    """A boot loader or an application with one segment, and its SHA-256 after it."""
     payload += bytes(-len(payload) % 4)
     size = flash_mb.bit_length() - 1 << 4
     data = struct.pack("<BBBBI", 0xE9, 1, 2, size, _RAM[chip])
-    data += struct.pack("<B3sHBHH4sB", 0xEE, b"", IDS[chip], 0, 0, 0xFFFF, b"", 1)
+    data += struct.pack("<B3sHBHH4sB", 0xEE, b"", IDS[chip], 0, 0, 0xFFFF, b"", digest)
     data += struct.pack("<II", _RAM[chip], len(payload)) + payload
     data += bytes(15 - len(data) % 16) + bytes((reduce(xor, payload, 0xEF),))
-    return data + hashlib.sha256(data).digest()
+    return data + (hashlib.sha256(data).digest() if digest else b"")
 
 
-def image(chip: str, size: int = 0x18000, flash_mb: int = 4) -> bytes:
+def image(chip: str, size: int = 0x12000, flash_mb: int = 4) -> bytes:
     """About `size` bytes, half of them such that they do not compress."""
     offset = OFFSETS[chip]
     noise = random.Random(chip).randbytes(4096)

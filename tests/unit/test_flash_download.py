@@ -14,9 +14,11 @@ from pathlib import Path
 import esp_images
 import pytest
 
+from lunette import boards, paths
+from lunette.boards import model
 from lunette.deploy import Progress
 from lunette.errors import LunetteError
-from lunette.flash import download
+from lunette.flash import download, prepare
 
 FILE = esp_images.image("esp32c3", 0x12000)
 PAGE = "https://example.org/download/BOARD/"
@@ -243,3 +245,52 @@ def test_what_is_kept_is_compared_each_time(tmp_path: Path) -> None:
     assert download.kept("x.bin", tmp_path) is None
     path.unlink()
     assert download.kept("x.bin", tmp_path) is None
+
+
+# --- what a board needs ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def address(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boards' images are in the shop."""
+    monkeypatch.setattr(model, "_DOWNLOADS", shop.url.partition("/firmware/")[0])
+
+
+@pytest.mark.usefixtures("address")
+def test_a_boards_image_is_fetched_once(shop: Shop, tmp_path: Path) -> None:
+    wanted = boards.load("xiao_esp32c3").image
+    assert wanted is not None
+    for _ in range(2):
+        plan = prepare("xiao_esp32c3", None, False, Told(), tmp_path)
+        assert plan.image.data == FILE and plan.image.chip == plan.board.chip == "esp32c3"
+        assert plan.image.source == str(tmp_path / wanted.name)
+    assert len(shop.asked) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [wanted.name, wanted.name + ".sha256"]
+    (tmp_path / wanted.name).write_bytes(FILE[:-1])
+    assert prepare("xiao_esp32c3", None, False, Told(), tmp_path).image.data == FILE
+    assert len(shop.asked) == 2
+
+
+@pytest.mark.usefixtures("address")
+@pytest.mark.parametrize("file", [b"<html>Sign in to this network</html>", FILE[:5000], FILE[:-40]])
+def test_something_else_at_its_address(shop: Shop, tmp_path: Path, file: bytes) -> None:
+    shop.file = file
+    with pytest.raises(LunetteError, match=r"gives is not the image: .*/download/ESP32_GENERIC_C3/\)$"):
+        prepare("xiao_esp32c3", None, False, Told(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    shop.file = FILE
+    prepare("xiao_esp32c3", None, False, Told(), tmp_path)
+
+
+@pytest.mark.usefixtures("address")
+def test_firmware_that_does_not_compile_is_known_first(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "glasses").mkdir()
+    (tmp_path / "glasses" / "__init__.py").write_text("def f(:\n")
+    (tmp_path / "main.py").write_text("import glasses\n")
+    monkeypatch.setattr(paths, "FIRMWARE", tmp_path)
+    with pytest.raises(LunetteError, match=r"glasses/__init__.py does not compile"):
+        prepare("xiao_esp32c3", None, True, Told(), tmp_path / "images")
+    assert shop.asked == []
+    prepare("xiao_esp32c3", None, False, Told(), tmp_path / "images")

@@ -60,6 +60,16 @@ def test_a_damaged_boot_loader_is_found(at: int) -> None:
         image.check(bytes(data), "image.bin")
 
 
+def test_without_a_digest_the_checksum_is_what_counts() -> None:
+    data = bytearray(S3)
+    loader = esp_images.part("esp32s3", b"loader" * 10, digest=False)
+    data[: len(loader)] = loader
+    image.check(bytes(data), "image.bin")
+    data[50] ^= 1
+    with pytest.raises(LunetteError, match=r"its boot loader"):
+        image.check(bytes(data), "image.bin")
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -60,7 +60,12 @@ def flash(
                 )
 
         def told(state: State) -> None:
-            shown.still(f"stopped. {state.value}. The same command does it again from the beginning")
+            again = "the same command does it again from the beginning"
+            if state is flashing.State.WRITTEN:
+                again = (
+                    f"press the board's RESET button; `lunette deploy --board {board} --port {where}` goes on"
+                )
+            shown.still(f"stopped; {state.value}: {again}")
 
         prompt = flashing.flash(plan, where, shown, confirm, baud=baud, stub=stub, told=told)
     with prompt:
@@ -99,13 +104,18 @@ def _bar() -> Any:
     and a deploy.Progress with `still(line)` for what stays."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.text import Text
 
     from lunette.deploy import Progress as Told
+
+    class Bytes(DownloadColumn):
+        def render(self, task: Any) -> Text:
+            return Text() if task.total is None else super().render(task)
 
     class Shown(Told):
         def __init__(self) -> None:
             self._console = Console(stderr=True)
-            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+            columns = (TextColumn("{task.description}"), BarColumn(20), Bytes(), TimeElapsedColumn())
             self._rich = Progress(*columns, console=self._console, transient=True)
             self._task: Any = None
 

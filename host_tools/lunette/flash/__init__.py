@@ -43,4 +43,8 @@ def flash(
         except KeyboardInterrupt:
             told(chip.state)
             raise
-    return work.answer(plan, port, before, restarted, progress)
+    try:
+        return work.answer(plan, port, before, restarted, progress)
+    except KeyboardInterrupt:
+        told(State.WRITTEN)
+        raise

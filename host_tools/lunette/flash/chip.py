@@ -69,7 +69,8 @@ class Chip:
 
     def identify(self, baud: int, stub: bool, attempts: int) -> None:
         with self._doing("connecting"):
-            esp = self._esp = cmds.detect_chip(self._device, BAUD, connect_attempts=attempts)
+            mode = "default-reset" if self.can_reset else "no-reset"
+            esp = self._esp = cmds.detect_chip(self._device, BAUD, mode, connect_attempts=attempts)
             esp.WRITE_FLASH_ATTEMPTS = 1  # of its own accord it would wait for the cable to come back
             if esp.secure_download_mode:
                 raise self._error(
@@ -149,15 +150,15 @@ class Chip:
     def _failed(self, what: str, said: str) -> LunetteError:
         said = said.partition("\n")[0].rstrip(". ")
         if self._esp is None:
-            if "Invalid head" in said or "SLIP escape" in said:
-                return self._garbled(what, said)
             if "TX path" in said:
                 return self._error(
                     f"the chip on {self.port} is in its boot loader but hears nothing",
                     "take another cable, disconnect what is on the pins of its serial port;",
                 )
+            other = "Invalid head" in said or "SLIP escape" in said or "boot mode" in said
+            also = ", but something else does: a program on the chip, or a bad line" if other else ""
             return self._error(
-                f"no boot loader answers on {self.port}",
+                f"no boot loader answers on {self.port}{also}",
                 f"{_BY_HAND}; if that is of no use, take a cable with data lines, close other programs that "
                 "use the port, and",
             )

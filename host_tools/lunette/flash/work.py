@@ -66,7 +66,7 @@ def answer(
     if restarted:
         progress.say("waiting for MicroPython")
     else:
-        progress.say(f"{port} cannot reset the chip: press the board's RESET button now")
+        progress.say(f"{port} cannot reset the chip: press RESET now")
     progress.plan(0)
     until = time.monotonic() + (wait_s or (_ANSWER_S if restarted else _BY_HAND_S))
     while True:

@@ -206,10 +206,7 @@ class Loader:
 
     def _flash_data(self, data: bytes, check: int) -> bytes:
         transfer = self._transfer(compressed=False)
-        block = transfer.take(data, check)
-        if len(block) != transfer.block_size:
-            raise Refused(FORMAT)
-        self._write(transfer, block)
+        self._write(transfer, transfer.take(data, check, full=True))
         return b""
 
     def _defl_data(self, data: bytes, check: int) -> bytes:

@@ -55,7 +55,7 @@ class Port:
         self._out = Wire(faults.flip_out, faults.drop_out)
         self._to_host = bytearray()
         self._console: socket.socket | None = None
-        self._orders: list[str] = []
+        self._orders: list[tuple[str, threading.Event | None]] = []
         self._woken, self._wake = os.pipe()
         self._master = self._slave = -1
         self._server: socket.socket | None = None
@@ -85,16 +85,18 @@ class Port:
         os.close(self._wake)
 
     def reset(self, boot_held: bool = False) -> None:
-        """Press the reset button, with the boot button held or not."""
-        self._order("download" if boot_held else "run")
+        """Press the reset button, with the boot button held or not. It has been when this returns."""
+        self._order("download" if boot_held else "run", threading.Event())
 
     def unplug(self) -> None:
         """Pull the cable; it stays out."""
-        self._order("unplug")
+        self._order("unplug", threading.Event())
 
-    def _order(self, what: str) -> None:
-        self._orders.append(what)
+    def _order(self, what: str, done: threading.Event | None = None) -> None:
+        self._orders.append((what, done))
         os.write(self._wake, b"!")
+        if done is not None and not done.wait(10):
+            raise TimeoutError(f"the simulated chip has not carried out {what}")
 
     # --- the thread -------------------------------------------------------------------------------
 
@@ -113,7 +115,11 @@ class Port:
         ready, writable, _ = select.select(inward, outward, [], _TICK_S)
         if self._woken in ready:
             os.read(self._woken, 1)
-            return self._carry_out(self._orders.pop(0))
+            order, done = self._orders.pop(0)
+            going_on = self._carry_out(order)
+            if done is not None:
+                done.set()
+            return going_on
         if listening is not None and listening in ready:
             self._client, _ = listening.accept()
             self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

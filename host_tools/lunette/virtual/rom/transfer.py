@@ -48,12 +48,12 @@ class Transfer:
         self._blocks = blocks
         self._next = 0
 
-    def take(self, data: bytes, check: int) -> bytes:
-        """The block in a command, if it is whole and the next one. The one before may come once more, since
-        its answer may be lost; compressed it may not. Raises Refused."""
+    def take(self, data: bytes, check: int, full: bool = False) -> bytes:
+        """The block in a command, if it is whole (`full`: and of full size) and the next one. The one before
+        may come once more, since its answer may be lost; compressed it may not. Raises Refused."""
         size, number, _, _ = struct.unpack_from("<IIII", data)
         block = data[16:]
-        if len(block) != size or size > self.block_size:
+        if len(block) != size or size > self.block_size or (full and size < self.block_size):
             raise Refused(FORMAT)
         if reduce(xor, block, 0xEF) != check & 0xFF:
             raise Refused(CHECKSUM)
