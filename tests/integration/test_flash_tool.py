@@ -86,7 +86,7 @@ def put(port: Port, chip: str, images: dict[str, Path], told: Told | None = None
     told = told or Told()
     seen: list[Chip] = []
     plan = flash.prepare(CHIPS[chip], images[chip], False, told)
-    options.setdefault("attempts", 1)
+    options.setdefault("attempts", 3)
     with connect(port.url, told, **({"baud": 460800} | options)) as found:
         seen.append(found)
         work.match(plan, found)
@@ -106,7 +106,7 @@ def tool() -> Iterator[Any]:
     def run(port: Port, *arguments: str) -> str:
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            options = ["--port", port.url, "--after", "no-reset", "--connect-attempts", "1"]
+            options = ["--port", port.url, "--after", "no-reset", "--connect-attempts", "3"]
             esptool.main([*options, *arguments])
         return said.getvalue()
 
@@ -190,7 +190,7 @@ def test_up_to_the_prompt_and_the_firmware(tmp_path: Path, images: dict[str, Pat
                     told = Told(port)
                     plan = flash.prepare("xiao_esp32s3_sense", images["esp32s3"], True, told)
                     asked: list[Chip] = []
-                    with flash.flash(plan, port.url, told, asked.append, attempts=1) as prompt:
+                    with flash.flash(plan, port.url, told, asked.append) as prompt:
                         assert asked and asked[0].can_reset is False
                         assert "press RESET now" in told.steps[-1] and port.url in told.steps[-1]
                         return prompt.run("import sys\nprint(sys.implementation.name)")
@@ -251,7 +251,7 @@ def fails(
     began = time.monotonic()
     with Port(chip, memory, faults, tcp=tcp) as port, pytest.raises(LunetteError) as caught:
         plan = flash.prepare(board or CHIPS[chip], images[plan_chip(board, chip)], False, Told())
-        options.setdefault("attempts", 1)
+        options.setdefault("attempts", 1 if faults.dead else 3)
         flash.flash(plan, port.url, Told(), lambda found: None, **options)
     said = str(caught.value)
     assert time.monotonic() - began < LIMIT_S
@@ -402,7 +402,7 @@ def test_no_is_an_answer(images: dict[str, Path]) -> None:
     plan = flash.prepare("xiao_esp32c3", images["esp32c3"], False, Progress())
     with Port("esp32c3", nor("esp32c3")) as port:
         with pytest.raises(No):
-            flash.flash(plan, port.url, Told(), no, attempts=1)
+            flash.flash(plan, port.url, Told(), no)
         assert port.flash.erases == 0
 
 
