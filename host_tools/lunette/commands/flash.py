@@ -48,6 +48,11 @@ def flash(
     began = time.monotonic()
     with _bar() as shown:
         plan = flashing.prepare(board, image, deploy, shown)
+        if deploy and plan.board.psram_mb == 0:
+            shown.still(
+                f"board {plan.board.name} has no PSRAM, and the firmware as files is too large for what its "
+                "memory then is: it must be frozen into an image (docs/install_other_ways.md)"
+            )
         where = options.port(context, port)
 
         def confirm(chip: Chip) -> None:
@@ -92,6 +97,8 @@ def _deploy(prompt: Prompt, board: str) -> None:
     try:
         result = command.once(prompt, board, False, None)
         print(command.summary(result, time.monotonic() - began), flush=True)
+        if result.warning:
+            print(f"lunette: {result.warning}", file=sys.stderr, flush=True)
         started, _ = deploying.start(prompt)
     except LunetteError as error:
         again = f"lunette deploy --board {board} --port {prompt.port}"
