@@ -48,7 +48,7 @@ def flash(
     began = time.monotonic()
     with _bar() as shown:
         plan = flashing.prepare(board, image, deploy, shown)
-        if deploy and plan.board.psram_mb == 0:
+        if deploy and plan.board.hardware and not plan.board.psram_mb:
             shown.still(
                 f"board {plan.board.name} has no PSRAM, and the firmware as files is too large for what its "
                 "memory then is: it must be frozen into an image (docs/install_other_ways.md)"
