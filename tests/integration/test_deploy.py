@@ -1,5 +1,5 @@
-"""`lunette deploy` over the console of virtual glasses: real littlefs and mpremote, the whole firmware where it
-matters and a small one elsewhere."""
+"""`lunette deploy` over the console of virtual glasses: real littlefs and mpremote, the whole firmware where
+it matters and a small one elsewhere."""
 
 from __future__ import annotations
 
@@ -429,6 +429,7 @@ def test_a_cable_that_loses_or_adds_bytes(
 ) -> None:
     """It fails with words, soon, or succeeds whole; and the next time with a good cable it does."""
     monkeypatch.setattr(remote, "_STEP_S", 1.0)
+    monkeypatch.setattr(remote, "_PROGRAM_S", 2.0)
     monkeypatch.setattr(remote, "_WALK_S", 2.0)
 
     async def scenario() -> None:

@@ -17,6 +17,7 @@ from lunette.errors import LunetteError
 
 _PROGRAM = Path(__file__).with_name("on_glasses.py")
 _CHUNK = 3072  # bytes at a time: 4 KB of base64 are compiled and decoded in some 12 KB of heap
+_PROGRAM_S = 20.0
 _WALK_S = 90.0
 _STEP_S = 20.0  # an erase of a worn sector takes half a second, and a chunk may need several
 _NUMBER = re.compile(r"\[Errno (\d+)\]|^(\d+)$")
@@ -46,7 +47,7 @@ class Remote:
     def __init__(self, prompt: Runs):
         self._prompt = prompt
         self.written = 0
-        prompt.run(_PROGRAM.read_text(), 20)
+        prompt.run(_PROGRAM.read_text(), _PROGRAM_S)
 
     def _run(self, code: str, timeout_s: float = _STEP_S) -> str:
         with failures():
