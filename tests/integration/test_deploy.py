@@ -421,7 +421,7 @@ class _Cable:
         ("glasses", 9000, b""),
         ("glasses", 20001, b"\x00\xff"),
         ("computer", 900, b""),
-        ("computer", 900, b"\x04!"),
+        ("computer", 1500, b"\x04!"),
     ],
 )
 def test_a_cable_that_loses_or_adds_bytes(
