@@ -25,7 +25,8 @@ class ScriptedChip:
     """`answers(code)` gives what a program prints, or (prints, traceback), or None to fall silent. Bytes that
     begin with "!" are sent as they are instead of an answer. `hello`: what is said to Ctrl-C.
 
-    A context manager; `port` is for pyserial. With `deaf`, Ctrl-A is never answered.
+    A context manager; `port` is for pyserial. With `deaf`, Ctrl-A is never answered. `late`: the chip boots
+    until so many keys have come, and takes them all then.
     """
 
     def __init__(
@@ -34,8 +35,9 @@ class ScriptedChip:
         *,
         hello: bytes = b"\r\n>>> ",
         deaf: bool = False,
+        late: int = 0,
     ):
-        self._answers, self._hello, self._deaf = answers, hello, deaf
+        self._answers, self._hello, self._deaf, self._late = answers, hello, deaf, late
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = f"socket://127.0.0.1:{self._listening.getsockname()[1]}"
         self.programs: list[str] = []
@@ -65,6 +67,10 @@ class ScriptedChip:
         raw, program = False, bytearray()
         while data := client.recv(4096):
             self.keys += data
+            if len(self.keys) < self._late:
+                continue
+            if self._late:
+                data, self._late = bytes(self.keys), 0
             for byte in data:
                 key = bytes([byte])
                 if key == b"\x03":

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
+import types
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ CRASH = (
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt, "_ENTER_S", 0.8)
+    monkeypatch.setattr(prompt, "_FAR_S", 0.8)
     monkeypatch.setattr(transport, "_SAYING_S", 0.2)
 
 
@@ -81,6 +85,78 @@ def test_a_chip_that_restarts_in_the_middle(said: bytes) -> None:
             glasses.run("crash()", 5)
         assert ("LoadProhibited" in caught.value.printed) == (CRASH in said)
         assert glasses.recover(0.5) and glasses.run("x") == "here again\n"
+
+
+@pytest.mark.parametrize("stay", [False, True])
+def test_a_chip_that_restarts_is_kept_from_its_app_where_that_is_wanted(
+    stay: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "_KEY_S", 0.01)
+    with (
+        ScriptedChip(hushed(lambda code: b"!" + CRASH)) as chip,
+        Prompt.open(chip.port, stay=stay) as glasses,
+    ):
+        with pytest.raises(Restarted):
+            glasses.run("crash()", 0.2)
+        glasses._transport.serial.write(b"end")
+        while not chip.keys.endswith(b"end"):
+            time.sleep(0.001)
+        assert (b"\x03" in chip.keys.rpartition(b"crash()\x04")[2]) == stay
+
+
+def test_a_chip_that_boots_late_takes_the_keys_of_all_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lead into the raw REPL, out of it and in again: what it says of that is no restart."""
+    restarts: list[str] = []
+
+    def restarted(self: transport.Transport) -> str:
+        restarts.append("one")
+        return ""
+
+    monkeypatch.setattr(transport.Transport, "_what_it_says", restarted)
+    token = b"%d\r\n" % (7 * prompt._TOKEN)
+    with (
+        ScriptedChip(hushed(lambda code: token if "print(7 *" in code else b"here\r\n"), late=14) as chip,
+        Prompt.open(chip.port) as glasses,
+    ):
+        assert glasses.run("x") == "here\n"
+    assert not restarts
+
+
+def test_a_chip_behind_a_socket_may_boot_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt, "_FAR_S", 4.0)
+    token = b"%d\r\n" % (7 * prompt._TOKEN)
+    with (
+        ScriptedChip(hushed(lambda code: token if "print(7 *" in code else b"here\r\n"), late=40) as chip,
+        Prompt.open(chip.port) as glasses,
+    ):
+        assert glasses.run("x") == "here\n"
+
+
+def test_a_restart_while_the_prompt_is_opened_is_waited_for() -> None:
+    """Some boards are reset by the opening of the port."""
+    answers: Iterator[Answer] = iter([b"!" + FRIENDLY, b"False\r\n", b"here\r\n"])
+    with ScriptedChip(lambda code: next(answers)) as chip, Prompt.open(chip.port) as glasses:
+        assert glasses.run("x") == "here\n"
+
+
+def test_what_never_ends_does_not_hold_the_prompt_up() -> None:
+    reads = iter(range(1_000_000))
+    with ScriptedChip() as chip:
+        line = transport.Transport(chip.port)
+        line.serial.read = lambda n: b"x" if next(reads) >= 0 else b""
+        line.limit(0.05)
+        assert line.drain()
+        line.serial.close()
+
+
+def test_a_start_that_was_interrupted_waits_for_its_app_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it would reset the chip half a minute later: wake.py."""
+    come: list[bool] = []
+    start = types.SimpleNamespace(app_has_come=lambda: come.append(True))
+    monkeypatch.setitem(sys.modules, "glasses.wake", types.SimpleNamespace(_start=start))
+    monkeypatch.delitem(sys.modules, "glasses", raising=False)
+    exec(prompt._HUSH, {})
+    assert come == [True]
 
 
 def test_words_of_a_restart_are_no_restart_when_programs_print_them() -> None:

@@ -27,6 +27,7 @@ from lunette.doctor.model import Check, Finding, State, Where
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt, "_ENTER_S", 0.8)
+    monkeypatch.setattr(prompt, "_FAR_S", 0.8)
     monkeypatch.setattr(transport, "_SAYING_S", 0.1)
     monkeypatch.setattr(kernels_check, "KERNEL_S", 0.3)
     # pyserial waits 0.3 s after it has closed a socket.

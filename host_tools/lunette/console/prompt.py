@@ -29,11 +29,16 @@ _g = sys.modules.get("glasses")
 _g = getattr(_g, "_instance", None)
 if _g:
     _g.log.set_level("error")
+_w = getattr(sys.modules.get("glasses.wake"), "_start", None)
+if _w:
+    _w.app_has_come()
 print(bool(_g))
 """
 _UNHUSH = "if _g: _g.apply_settings()"
 _ENTER_S = 8.0
+_FAR_S = 24.0  # behind a socket is an emulated chip, as a rule: it boots slowly, and nothing here resets it
 _TRIES = 4
+_TOKEN = 1_234_567
 
 
 class Prompt:
@@ -50,8 +55,9 @@ class Prompt:
         self._begun = bytearray()  # of a line, by `lines`
 
     @classmethod
-    def open(cls, port: str, *, wait_s: float = 0.0) -> Prompt:
+    def open(cls, port: str, *, wait_s: float = 0.0, stay: bool = False) -> Prompt:
         """Interrupt whatever runs there, without a reset. `wait_s`: how long the port may take to appear.
+        `stay`: a chip that restarts is not to run its main.py, but stays at its prompt.
 
         Raises LunetteError: no such port, not allowed, in use, no MicroPython, or silent.
         """
@@ -65,6 +71,7 @@ class Prompt:
                     raise
             time.sleep(0.1)
         try:
+            prompt._transport.stay = stay
             prompt._enter(max(_ENTER_S, wait_s))
             prompt._hush()
         except BaseException:
@@ -73,12 +80,13 @@ class Prompt:
         return prompt
 
     def _hush(self) -> None:
-        """What glasses log behind the prompt would be taken for answers."""
+        """What glasses log behind the prompt would be taken for answers. And a start that Ctrl-C ended before
+        its main.py was there waits for that, to reset the chip (wake.py): it need not wait any more."""
         for attempt in range(_TRIES):
             try:
                 self.interrupted = self.run(_HUSH, 3).strip().endswith("True") or self.interrupted
                 return
-            except (Silent, Failed):  # they logged something just now
+            except (Silent, Failed, Restarted):  # they logged something just now, or the port reset the chip
                 if attempt == _TRIES - 1:
                     raise
                 self._enter(_ENTER_S)
@@ -168,19 +176,32 @@ class Prompt:
         """Into the raw REPL, by Ctrl-C only."""
         transport = self._transport
         said = b""
+        each = seconds / _TRIES
+        far = self.port.startswith("socket://")
         with self._watched():
-            for _ in range(_TRIES):
-                transport.limit(seconds / _TRIES)
+            for tried in range(max(_TRIES, round(_FAR_S / each)) if far else _TRIES):
+                if tried >= _TRIES and _DOWNLOAD.search(said):
+                    break
+                transport.limit(each)
                 # Ctrl-B first: it ends a paste mode, and a raw one that has half a program.
                 transport.serial.write(b"\r\x03\x03")
                 said += transport.drain()
                 transport.serial.write(b"\r\x02\r\x01")
                 said += transport.read_until(1, _RAW)
                 self.interrupted = self.interrupted or _BEHIND in said
-                if said.endswith(_RAW):
-                    transport.in_raw_repl = True
+                if said.endswith(_RAW) and (not tried or self._catch_up()):
+                    transport.in_raw_repl = transport.use_raw_paste = True
                     return
         raise LunetteError(self._why_not(said))
+
+    def _catch_up(self) -> bool:
+        """A chip that was late still has the keys of more than one try before it, which lead out of the raw
+        REPL and in again: wait for the prompt after the last of them."""
+        transport = self._transport
+        transport.limit(_ENTER_S)
+        transport.serial.write(b"\x03print(7 * %d)\x04" % _TOKEN)
+        ends = (b"%d" % (7 * _TOKEN), b"\x04", b"\x04")
+        return all(transport.read_until(1, end).endswith(end) for end in ends)
 
     def _why_not(self, said: bytes) -> str:
         if _DOWNLOAD.search(said):
@@ -230,7 +251,7 @@ class Prompt:
             return False
         return True
 
-    def soft_reset(self, timeout_s: float = 15.0) -> None:
+    def soft_reset(self, timeout_s: float = 30.0) -> None:
         """A clean interpreter: boot.py runs, main.py does not."""
         transport = self._transport
         with self._watched():

@@ -26,6 +26,7 @@ _STARTED = re.compile(
 _MAY_END = (b"(", b"r", b"d", b"t", b"n")  # the last letters of these
 _TAIL = 80
 _SAYING_S = 1.5
+_QUIET_S, _KEY_S = 1.0, 0.2
 _SAID = 4096
 
 
@@ -33,8 +34,9 @@ class Transport(SerialTransport):
     """Speaks the raw REPL over what pyserial opens: a device, a pseudo terminal, ``socket://HOST:PORT``.
 
     `limit(seconds)` sets the time by which all that follows must be done; `read_until` then returns short.
-    While `strict`, what only a chip that starts anew would print raises Restarted. Raises LunetteError if the
-    port cannot be opened.
+    While `strict`, what only a chip that starts anew would print raises Restarted. With `stay` such a chip is
+    kept at its prompt: Ctrl-C comes before its main.py is far. Raises LunetteError if the port cannot be
+    opened.
     """
 
     def __init__(self, port: str):
@@ -46,6 +48,7 @@ class Transport(SerialTransport):
         self.serial: Any = open_port(port)
         self.is_pty = self._is_pty_device(port)
         self.strict = False
+        self.stay = False
         self._recent = bytearray()
         self._deadline = 0.0
         self.limit(10)
@@ -94,11 +97,13 @@ class Transport(SerialTransport):
     def _what_it_says(self) -> str:
         """What has come, and comes until the chip has nothing more to say."""
         self.limit(max(self.left_s, _SAYING_S))
-        while self.left_s > 0 and not self._recent.endswith(b"\r\n>>> "):
-            more = self.read_some(min(self.left_s, 1.0))
-            if not more:
-                break
+        quiet_s, step_s = 0.0, _KEY_S if self.stay else _QUIET_S
+        while self.left_s > 0 and quiet_s < _QUIET_S and not self._recent.endswith(b"\r\n>>> "):
+            more = self.read_some(min(self.left_s, step_s))
             self._recent += more
+            quiet_s = 0.0 if more else quiet_s + step_s
+            if self.stay and not more:
+                self.serial.write(b"\x03")
         return self._recent[-_SAID:].decode(errors="replace").replace("\r\n", "\n")
 
     def begin(self) -> None:
@@ -107,9 +112,9 @@ class Transport(SerialTransport):
         self.strict = True
 
     def drain(self) -> bytes:
-        """What has come so far."""
+        """What has come so far; of what does not end, until the time is over."""
         data = bytearray()
-        while more := self.read_some(0.001):
+        while self.left_s > 0 and (more := self.read_some(0.001)):
             data += more
         return bytes(data)
 
