@@ -115,7 +115,7 @@ class Patient:
     def open(self) -> None:
         """Raises LunetteError, which says why there is no prompt."""
         self.port = self._port if isinstance(self._port, str) else self._port()
-        self.prompt = Prompt.open(self.port)
+        self.prompt = Prompt.open(self.port, stay=True)
         self.running = self.was_running = self.prompt.interrupted
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ class Patient:
             # The chip's own USB goes away with a reset, and comes back.
             self.prompt.close()
             try:
-                self.prompt = Prompt.open(self.port, wait_s=_BACK_S)
+                self.prompt = Prompt.open(self.port, wait_s=_BACK_S, stay=True)
             except LunetteError:
                 return False
         elif not self.prompt.recover():
