@@ -13,6 +13,7 @@ import pytest
 from scripted_chip import FRIENDLY, Answer, ScriptedChip
 
 from lunette.console import Failed, Gone, Prompt, Restarted, Silent, ports, prompt, transport
+from lunette.deploy.remote import _PROGRAM as on_glasses
 from lunette.errors import LunetteError
 
 CRASH = (
@@ -157,6 +158,18 @@ def test_a_start_that_was_interrupted_waits_for_its_app_no_more(monkeypatch: pyt
     monkeypatch.delitem(sys.modules, "glasses", raising=False)
     exec(prompt._HUSH, {})
     assert come == [True]
+
+
+def test_what_a_failed_deploy_has_set_is_put_off() -> None:
+    again: list[bool] = []
+    names: dict[str, Any] = {}
+    exec(on_glasses.read_text(), names)
+    names["alive"] = lambda: again.append(True)
+    exec(prompt._HUSH, names)
+    assert not again, "nothing was set, or it is done"
+    names["_timer"] = object()
+    exec(prompt._HUSH, names)
+    assert again == [True]
 
 
 def test_words_of_a_restart_are_no_restart_when_programs_print_them() -> None:

@@ -32,6 +32,8 @@ if _g:
 _w = getattr(sys.modules.get("glasses.wake"), "_start", None)
 if _w:
     _w.app_has_come()
+if globals().get("_LONELY_MS") and _timer:
+    alive()
 print(bool(_g))
 """
 _UNHUSH = "if _g: _g.apply_settings()"
@@ -81,7 +83,8 @@ class Prompt:
 
     def _hush(self) -> None:
         """What glasses log behind the prompt would be taken for answers. And a start that Ctrl-C ended before
-        its main.py was there waits for that, to reset the chip (wake.py): it need not wait any more."""
+        its main.py was there waits for that, to reset the chip (wake.py): it need not wait any more. A deploy
+        that failed has it reset after two minutes (on_glasses.py): from now, as somebody is there."""
         for attempt in range(_TRIES):
             try:
                 self.interrupted = self.run(_HUSH, 3).strip().endswith("True") or self.interrupted
