@@ -6,13 +6,14 @@ READY := $(VENV)/.ready
 TYPINGS := $(VENV)/typings
 STUBS := micropython-esp32-stubs==1.29.0.post1
 
-.PHONY: help setup run flash deploy doctor test lint scenes bench fuzz format clean
+.PHONY: help setup run flash deploy doctor test thorough lint scenes bench fuzz format clean
 help:
 	@echo "make run     the demo: hold the button, speak, get the recording (out/demo)"
 	@echo "make flash   MicroPython, then the firmware, onto a bare board (BOARD=, PORT=)"
 	@echo "make deploy  the firmware onto a board that runs MicroPython (BOARD=, PORT=)"
 	@echo "make doctor  what is wrong with it (BOARD=, PORT=)"
 	@echo "make test    all tests"
+	@echo "make thorough  the same, with twice as much of what is random"
 	@echo "make lint    ruff, and mypy over host tools and firmware"
 	@echo "make scenes  real-time scenes on virtual glasses, a row of numbers for each"
 	@echo "make bench   measurements (out/bench.json)"
@@ -48,6 +49,9 @@ doctor: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+thorough: $(READY)
+	LUNETTE_THOROUGH=2 $(BIN)/python -m pytest
 
 lint: $(READY) $(TYPINGS)
 	$(BIN)/ruff check .

@@ -40,5 +40,5 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: some tests compute, those in real time mostly wait."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores: some tests compute, those in real time mostly wait."""
+    return (os.cpu_count() or 1) + 2

@@ -7,6 +7,8 @@ import os
 import pty
 import re
 import sys
+import termios
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,11 @@ class Terminal:
         head, _, self.seen = self.seen.partition(text)
         return head
 
+    def until_raw(self) -> None:
+        """Until keys go to the program as they are; before that Ctrl-C would end it."""
+        while termios.tcgetattr(self.master)[3] & termios.ISIG:
+            time.sleep(0.001)
+
     def type(self, keys: str) -> None:
         os.write(self.master, keys.encode())
 
@@ -82,6 +89,7 @@ def test_the_prompt_of_running_glasses(sim: Sim, leave: str) -> None:
         assert len(line) < 80
         terminal.until(line)
     terminal.until("Ctrl-] or Ctrl-x")
+    terminal.until_raw()
     terminal.type("\x03\r")
     terminal.until(">>> ")
     terminal.type("import glasses; glasses.status()['running'], glasses.instance().running\r")

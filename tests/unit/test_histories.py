@@ -1,14 +1,17 @@
-"""Two thousand random histories: `tests/histories` says what happens in them and what must come of it."""
+"""A thousand random histories (`make thorough`: two thousand). `tests/histories` says what happens in them,
+and what must come of it."""
 
 from __future__ import annotations
 
 import pytest
+import thorough
 from histories.run import play
 
 EACH = 250
+PARTS = 4 * thorough.TIMES
 
 
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", range(PARTS))
 def test_every_frame_arrives_once_or_is_accounted_for(part: int) -> None:
     counts = play(range(part * EACH, (part + 1) * EACH)).of
     assert counts["histories"] == EACH
