@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import thorough
 from hypothesis import settings
 from world import plain_kernels
 
@@ -20,7 +21,9 @@ sys.dont_write_bytecode = False
 sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "compiled")
 
 # A slow machine is no failure, and the same commit gives the same result.
-settings.register_profile("lunette", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile(
+    "lunette", max_examples=50 * thorough.TIMES, deadline=None, derandomize=True, print_blob=True
+)
 settings.load_profile("lunette")
 
 

@@ -35,9 +35,9 @@ from . import entries, inputs
 from .peer import RawPeer
 from .watch import Found
 
-# One block of 32 bytes for each write would be 700,000 between the first and the last quarter of 30,000. What
-# differs by a few hundred from one look to the next is the text of the last 64 lines of the log.
-TOLERANCE = 2048
+# One block of 32 bytes for each write would be 8,000 in the shortest run, 700,000 in one of 30,000 writes. What
+# differs from one look to the next is the text of the last 64 lines of the log, and what is under way.
+TOLERANCE = 4096
 _ROUND = 250
 _BURST = 8
 _LIMIT_S = 30.0

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import thorough
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -142,7 +143,7 @@ class Play:
 
 
 # Seconds of play are slow to shrink, and every link is as simple as any other.
-PLAYED = settings(max_examples=7, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+PLAYED = settings(max_examples=4 * thorough.TIMES, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 LINKS = st.sampled_from([(7.5, 3), (7.5, 5), (15.0, 6), (15.0, 4), (30.0, 6), (48.75, 6), (60.0, 12)])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import thorough
 from bleak import BleakScanner
 from bleak.exc import BleakError
 from bumble import att, core, hci
@@ -116,7 +117,7 @@ async def _busy(world: World) -> None:
         await asyncio.sleep(0.3)
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(2 * thorough.TIMES))
 def test_a_stranger_hears_nothing_in_any_order(folder: Path, part: int) -> None:
     """All orders of connecting, subscribing, asking, reading and pairing, while there is a lot to hear."""
     orders = list(itertools.permutations(ATTEMPTS))
