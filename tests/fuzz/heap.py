@@ -35,8 +35,8 @@ from . import entries, inputs
 from .peer import RawPeer
 from .watch import Found
 
-# One block of 32 bytes for each write would be 8,000 in the shortest run, 700,000 in one of 30,000 writes. What
-# differs from one look to the next is the text of the last 64 lines of the log, and what is under way.
+# One block of 32 bytes for each write would be 8,000 in the shortest run, 700,000 in one of 30,000 writes.
+# What differs from one look to the next is the text of the last 64 lines of the log, and what is under way.
 TOLERANCE = 4096
 _ROUND = 250
 _BURST = 8

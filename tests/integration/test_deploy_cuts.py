@@ -78,13 +78,10 @@ def version(mark: str, *extra: str, big: int = 5000) -> Version:
     return Version("virtual", "source", {name: text.encode() for name, text in files.items()})
 
 
-def every_cut(device: Device, old: str, new: str) -> list[int]:
-    """Cut at, and within, each write since `base`: says `old` up to some write and `new` from it on.
-
-    Returns the numbers of writes at which the cut version says `new` first."""
+def every_cut(device: Device, old: str, new: str) -> None:
+    """Cut at, and within, each write since `base`: it says `old` up to some write and `new` from it on."""
     writes = device.ask("writes")
     assert writes >= 4
-    first_new = []
     for torn in (False, True):
         # littlefs itself is trusted with a write of which half is there: a third of them, or all.
         step = 3 if torn and thorough.TIMES == 1 else 1
@@ -93,11 +90,9 @@ def every_cut(device: Device, old: str, new: str) -> list[int]:
         device.ask("restore")
         for n, text in zip(cuts, said, strict=True):
             assert text in (old, new), f"after {n} of {writes} writes (torn: {torn}): {text!r}"
-        changes = [n for n in range(1, len(said)) if said[n] != said[n - 1]]
-        assert len(changes) == (old != new), "switched over more than once"
+        changes = sum(said[n] != said[n - 1] for n in range(1, len(said)))
+        assert changes == (old != new), "switched over more than once"
         assert said[-1] == new
-        first_new += changes
-    return first_new
 
 
 def deployed(device: Device, what: Version) -> transfer.Result:
