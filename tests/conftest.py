@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import thorough
 from hypothesis import settings
+from serial.urlhandler import protocol_socket
 from world import plain_kernels
 
 from lunette import paths
@@ -25,6 +27,10 @@ settings.register_profile(
     "lunette", max_examples=50 * thorough.TIMES, deadline=None, derandomize=True, print_blob=True
 )
 settings.load_profile("lunette")
+
+
+# pyserial's sockets wait 0.3 s when they are closed, for servers that want that; none of ours does.
+protocol_socket.time = SimpleNamespace(sleep=lambda seconds: None)
 
 
 @pytest.fixture(scope="module")
@@ -43,5 +49,5 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two more than there are cores: some tests compute, those in real time mostly wait."""
-    return (os.cpu_count() or 1) + 2
+    """One more than there are cores: some tests compute, those in real time mostly wait."""
+    return (os.cpu_count() or 1) + 1

@@ -28,7 +28,7 @@ from lunette.virtual.repl import Console
 _CTRL_A = b"\x01"
 _SOFT_REBOOT = b"MPY: soft reboot\r\n"
 _CRASHES, _CRASH_WINDOW_S = 5, 10.0
-_POKES_S = (0.002, 0.02)
+_POKES_S = (0.002, 0.02, 0.2, 1.0)  # a busy computer takes its time until the prompt is there
 
 
 class Supervisor:
