@@ -76,6 +76,7 @@ class _Screen:
         self._quiet = quiet
         self._out: Console = Console(quiet=quiet, highlight=False, soft_wrap=False)
         self._status: Status | None = None
+        self._told = ""
 
     def __enter__(self) -> _Screen:
         return self
@@ -101,6 +102,9 @@ class _Screen:
         self._pause()
         state = result.finding.state.value
         todo = f"-> {result.finding.todo}" if result.finding.todo else ""
+        if todo == self._told:  # what stands in the way of all the rest is said once
+            todo = ""
+        self._told = todo or self._told
         if not self._out.is_terminal:  # a program's, or a file: no columns to be kept
             if not self._quiet:
                 print(f"{result.check:<10}{state:<9}{result.finding.text}")
