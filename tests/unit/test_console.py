@@ -180,9 +180,11 @@ def test_words_of_a_restart_are_no_restart_when_programs_print_them() -> None:
 
 
 def test_running_glasses_are_hushed_and_told_when_it_is_over() -> None:
-    with ScriptedChip(lambda code: b"True\r\n" if "_g.log" in code else b"") as chip:
-        with Prompt.open(chip.port) as glasses:
-            assert glasses.interrupted
+    with (
+        ScriptedChip(lambda code: b"True\r\n" if "_g.log" in code else b"") as chip,
+        Prompt.open(chip.port) as glasses,
+    ):
+        assert glasses.interrupted
     # The chip has read all of it now.
     assert "apply_settings" in chip.programs[-1]
     assert chip.keys.endswith(b"\r\x02")
