@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -72,9 +72,10 @@ def once(
 ) -> Result:
     """Deploy, with progress on standard error."""
     from lunette import deploy as deploying
+    from lunette.commands import progress
 
-    with bar(quiet) as progress:
-        return deploying.deploy(prompt, board, source=source, firmware=firmware, progress=progress)[1]
+    with progress.Bar(quiet) as shown:
+        return deploying.deploy(prompt, board, source=source, firmware=firmware, progress=shown)[1]
 
 
 def summary(result: Result, seconds: float) -> str:
@@ -90,45 +91,3 @@ def summary(result: Result, seconds: float) -> str:
     if result.before:
         text += f"\nbefore: version {result.before} (`lunette deploy --back` returns to it)"
     return text
-
-
-def bar(quiet: bool = False) -> Any:
-    """A context manager that gives a deploy.Progress, shown on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from lunette.deploy import Progress as Told
-
-    class Shown(Told):
-        def __init__(self) -> None:
-            self._rich = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                DownloadColumn(),
-                TimeElapsedColumn(),
-                console=Console(stderr=True, quiet=quiet),
-                transient=True,
-            )
-            self._task = self._rich.add_task("connecting", total=None)
-            self._plain = not quiet and not sys.stderr.isatty()
-
-        def __enter__(self) -> Shown:
-            if not self._plain:
-                self._rich.start()
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self._rich.stop()
-
-        def say(self, what: str) -> None:
-            if self._plain:
-                print(what, file=sys.stderr, flush=True)
-            self._rich.update(self._task, description=what)
-
-        def plan(self, total: int) -> None:
-            self._rich.update(self._task, total=total or 1, completed=0)
-
-        def step(self, count: int) -> None:
-            self._rich.advance(self._task, count)
-
-    return Shown()

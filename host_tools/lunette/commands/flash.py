@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -40,13 +40,14 @@ def flash(
     any moment, the same command does it again from the beginning.
     """
     from lunette import flash as flashing
+    from lunette.commands import progress
 
     if board is None:
         raise LunetteError(f"which board is it? Name one with --board:\n{_boards()}")
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise LunetteError("this erases the chip, and nobody can be asked here: add --yes")
     began = time.monotonic()
-    with _bar() as shown:
+    with progress.Bar() as shown:
         plan = flashing.prepare(board, image, deploy, shown)
         if deploy and plan.board.hardware and not plan.board.psram_mb:
             shown.still(
@@ -104,56 +105,3 @@ def _deploy(prompt: Prompt, board: str) -> None:
         again = f"lunette deploy --board {board} --port {prompt.port}"
         raise LunetteError(f"{error}\nMicroPython is on the chip: `{again}` goes on from here") from None
     print(f"the glasses run ({started:.1f} s)")
-
-
-def _bar() -> Any:
-    """How far it is, on standard error: a bar at a terminal, a line a step elsewhere. A context manager,
-    and a deploy.Progress with `still(line)` for what stays."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.text import Text
-
-    from lunette.deploy import Progress as Told
-
-    class Bytes(DownloadColumn):
-        def render(self, task: Any) -> Text:
-            return Text() if task.total is None else super().render(task)
-
-    class Shown(Told):
-        def __init__(self) -> None:
-            self._console = Console(stderr=True)
-            columns = (TextColumn("{task.description}"), BarColumn(20), Bytes(), TimeElapsedColumn())
-            self._rich = Progress(*columns, console=self._console, transient=True)
-            self._task: Any = None
-
-        def __enter__(self) -> Shown:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self._rich.stop()
-
-        def say(self, what: str) -> None:
-            if self._console.is_terminal:
-                self._rich.start()
-            else:
-                print(what, file=sys.stderr, flush=True)
-            self._end()
-            self._task = self._rich.add_task(what, total=None)
-
-        def plan(self, total: int) -> None:
-            self._rich.update(self._task, total=total or None, completed=0)
-
-        def step(self, count: int) -> None:
-            self._rich.advance(self._task, count)
-
-        def still(self, what: str) -> None:
-            self._end()
-            self._rich.stop()
-            print(what, file=sys.stderr, flush=True)
-
-        def _end(self) -> None:
-            if self._task is not None:
-                self._rich.remove_task(self._task)
-                self._task = None
-
-    return Shown()

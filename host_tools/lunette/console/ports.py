@@ -19,6 +19,12 @@ _VENDORS = {
     0x067B: ("PL2303 bridge", False),
 }
 
+# What lets a user open them.
+JOIN_GROUP = (
+    "join the group that owns it (`sudo usermod -a -G dialout $USER`; on Arch it is uucp), then log out and "
+    "in again"
+)
+
 
 @dataclass(frozen=True)
 class Port:

@@ -146,10 +146,7 @@ def _why(port: str, error: Exception) -> str:
             f"there is no port {port}{there}\ncheck the cable, press the reset button, or name another --port"
         )
     if number == errno.EACCES or "PermissionError" in text or "Permission denied" in text:
-        return (
-            f"you may not use {port}: on Linux join the group that owns it "
-            "(`sudo usermod -a -G dialout $USER`; on Arch it is uucp), then log out and in again"
-        )
+        return f"you may not use {port}: on Linux {ports.JOIN_GROUP}"
     if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text or "busy" in text:
         return f"another program has {port}: close it (a serial monitor, mpremote, an IDE) and try again"
     return f"cannot open {port} ({_plain(text)}): plug it in again, or name another --port"

@@ -63,8 +63,7 @@ def ports(patient: Patient) -> Finding:
         return Finding(
             State.failed,
             f"you may not use {', '.join(refused)}",
-            "join the group that owns it (`sudo usermod -a -G dialout $USER`; on Arch it is uucp), then log "
-            "out and in again",
+            serial_ports.JOIN_GROUP,
             data,
         )
     return Finding(State.ok, ", ".join(f"{port.device} ({port.what})" for port in found), data=data)
