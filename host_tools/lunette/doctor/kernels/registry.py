@@ -1,6 +1,6 @@
 """Which viper kernels there are, and what each is called with.
 
-Later kernels: a file beside `adpcm.py` with a `KERNELS`, named in `MODULES`; then
+Later kernels: a file beside `adpcm.py` with a `KERNELS`, named in `kernels`; then
 ``python -m lunette.doctor.kernels.vectors`` writes what they give.
 """
 
