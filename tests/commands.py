@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ import numpy as np
 import pytest
 
 from lunette.virtual import control
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import audioop
 
 LUNETTE = [sys.executable, "-m", "lunette"]
 PATIENCE_S = 40
@@ -105,7 +110,6 @@ def find(clip: np.ndarray, pcm: np.ndarray) -> int:
 
 def assert_is_the_clip(pcm: np.ndarray, clip: np.ndarray) -> None:
     """The recording holds the clip, bit for bit as an independent IMA ADPCM codec makes it."""
-    audioop = pytest.importorskip("audioop")
     power = np.sum(clip.astype(float) ** 2)
     lag = find(clip, pcm)
     padded = np.zeros(len(pcm), np.int16)

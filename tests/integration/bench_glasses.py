@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lunette.virtual import flash, process
+from lunette.virtual.air import Air
+from lunette.virtual.simulator import VirtualGlasses
 from lunette.virtual.supervisor import Supervisor
 
 LIMIT_S = 20.0  # of any wait: far more than needed, so reaching it is the failure
@@ -123,3 +125,29 @@ class Bench:
         text = out.decode().replace("\r\n", "\n")
         assert (runner.returncode != 0) == fails, f"mpremote {arguments}: {runner.returncode}\n{text}"
         return text
+
+
+@contextlib.asynccontextmanager
+async def glasses_with(
+    folder: Path, files: dict[str, Any], board: str = "virtual", size_kb: int = 2048
+) -> AsyncIterator[tuple[VirtualGlasses, str, bytearray]]:
+    """Powered on; (them, their port, what they print)."""
+    image = folder / "flash.img"
+    flash.create(image, size_kb)
+    flash.install(image, files)
+    printed = bytearray()
+    air = Air()
+    glasses = VirtualGlasses(
+        air,
+        board,
+        flash_image=image,
+        observe=lambda what, detail: printed.extend(detail if what == "console" else b""),
+    )
+    try:
+        await glasses.power_on()
+        assert glasses.supervisor is not None
+        port = await glasses.supervisor.serve_repl()
+        yield glasses, f"socket://127.0.0.1:{port}", printed
+    finally:
+        await glasses.close()
+        await air.close()

@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_glasses import LIMIT_S, Bench
+from bench_glasses import LIMIT_S, Bench, glasses_with
 
 from lunette import boards, cli, deploy, paths
 from lunette.console import Gone, Prompt, Restarted, Silent
 from lunette.deploy import layout, remote
 from lunette.errors import LunetteError
-from lunette.virtual import flash
-from lunette.virtual.air import Air
 from lunette.virtual.simulator import VirtualGlasses
 
 
@@ -93,24 +91,9 @@ class Desk:
 
 @contextlib.asynccontextmanager
 async def bare_desk(folder: Path, firmware: Path | None = None) -> AsyncIterator[Desk]:
-    image = folder / "flash.img"
-    flash.create(image, 1024)
-    flash.install(image, {"boot.py": b"# This file is executed on every boot (including wake-boot)\n"})
-    printed = bytearray()
-    air = Air()
-    glasses = VirtualGlasses(
-        air,
-        flash_image=image,
-        observe=lambda what, detail: printed.extend(detail if what == "console" else b""),
-    )
-    try:
-        await glasses.power_on()
-        assert glasses.supervisor is not None
-        port = await glasses.supervisor.serve_repl()
-        yield Desk(glasses, f"socket://127.0.0.1:{port}", printed, firmware)
-    finally:
-        await glasses.close()
-        await air.close()
+    stock = {"boot.py": b"# This file is executed on every boot (including wake-boot)\n"}
+    async with glasses_with(folder, stock, size_kb=1024) as (glasses, port, printed):
+        yield Desk(glasses, port, printed, firmware)
 
 
 @pytest.fixture

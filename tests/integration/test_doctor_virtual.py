@@ -9,14 +9,14 @@ import json
 import os
 import pty
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from bench_glasses import LIMIT_S
+from bench_glasses import LIMIT_S, glasses_with
 from commands import LUNETTE, Sim, environment, lunette
 from serial.urlhandler import protocol_socket
 
@@ -25,35 +25,7 @@ from lunette.console import Prompt
 from lunette.doctor import Finding, State, microphone
 from lunette.doctor import button as button_check
 from lunette.doctor import light as light_check
-from lunette.virtual import flash
-from lunette.virtual.air import Air
 from lunette.virtual.simulator import VirtualGlasses, firmware_files
-
-
-@contextlib.asynccontextmanager
-async def glasses_with(
-    folder: Path, files: dict[str, Any], board: str = "virtual", size_kb: int = 2048
-) -> AsyncIterator[tuple[VirtualGlasses, str, bytearray]]:
-    """Powered on; (them, their port, what they print)."""
-    image = folder / "flash.img"
-    flash.create(image, size_kb)
-    flash.install(image, files)
-    printed = bytearray()
-    air = Air()
-    glasses = VirtualGlasses(
-        air,
-        board,
-        flash_image=image,
-        observe=lambda what, detail: printed.extend(detail if what == "console" else b""),
-    )
-    try:
-        await glasses.power_on()
-        assert glasses.supervisor is not None
-        port = await glasses.supervisor.serve_repl()
-        yield glasses, f"socket://127.0.0.1:{port}", printed
-    finally:
-        await glasses.close()
-        await air.close()
 
 
 async def until(done: Callable[[], bool], printed: bytearray) -> None:

@@ -16,6 +16,10 @@ from lunette import paths
 from lunette.doctor.kernels import vectors
 from lunette.doctor.kernels.registry import kernels
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import audioop
+
 bench = vectors.bench()
 KERNELS = {kernel.full: kernel for kernel in kernels()}
 
@@ -50,16 +54,10 @@ def samples(view: Any) -> np.ndarray[Any, Any]:
     return np.frombuffer(view, "<i2").astype(np.int64)
 
 
-def audioop() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return pytest.importorskip("audioop")
-
-
 def encode(pcm: Any, pcm_off: int, out: Any, out_off: int, n: int, state: Any) -> int:
     predictor, index = struct.unpack_from("<hB", state)
     index = min(index, 88)
-    coded, after = audioop().lin2adpcm(bytes(pcm)[2 * pcm_off :][: 2 * n], 2, (predictor, index))
+    coded, after = audioop.lin2adpcm(bytes(pcm)[2 * pcm_off :][: 2 * n], 2, (predictor, index))
     frame = struct.pack(">hBB", predictor, index, 0) + coded
     out[out_off : out_off + len(frame)] = frame
     struct.pack_into("<hB", state, 0, *after)
@@ -69,7 +67,7 @@ def encode(pcm: Any, pcm_off: int, out: Any, out_off: int, n: int, state: Any) -
 def decode(frame: Any, off: int, nbytes: int, pcm: Any, pcm_off: int) -> int:
     predictor, index = struct.unpack_from(">hB", frame, off)
     coded = bytes(frame)[off + 4 : off + nbytes]
-    out, _ = audioop().adpcm2lin(coded, 2, (predictor, min(index, 88)))
+    out, _ = audioop.adpcm2lin(coded, 2, (predictor, min(index, 88)))
     pcm[2 * pcm_off : 2 * pcm_off + len(out)] = out
     return len(out) // 2
 
