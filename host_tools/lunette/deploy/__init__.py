@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from lunette.console import Prompt, Silent
-from lunette.deploy import identity, layout, transfer
+from lunette.deploy import identity, transfer
 from lunette.deploy.build import Version, build
 from lunette.deploy.remote import Remote
 from lunette.deploy.transfer import Progress, Result
@@ -46,10 +46,11 @@ def deploy(
     who = identity.ask(prompt)
     identity.check(who, source)
     remote = Remote(prompt)
-    data = identity.board(who, board, _present(remote))
+    now = transfer.present(remote)
+    data = identity.board(who, board, _board_there(remote, now))
     progress.say(f"compiling for {who.arch or 'any chip'}, board {data.name}")
     version = build(data, who.arch, who.version, source, firmware)
-    result = transfer.install(remote, version, progress)
+    result = transfer.install(remote, version, progress, now)
     result.warning = who.warning
     remote.end()
     return version, result
@@ -73,11 +74,9 @@ def _calm(prompt: Prompt) -> None:
             raise
 
 
-def _present(remote: Remote) -> str | None:
-    folder = layout.chosen(remote.text(layout.BOOT))
-    listed = transfer.manifest(remote, folder) if folder else None
-    if listed is not None:
-        return str(listed.get("board"))
+def _board_there(remote: Remote, now: transfer.Present) -> str | None:
+    if now.listed is not None:
+        return str(now.listed.get("board"))
     return identity.present_board(remote.text("/board.py"))
 
 

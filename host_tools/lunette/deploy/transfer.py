@@ -31,6 +31,14 @@ class Result:
     warning: str | None = None
 
 
+@dataclass(frozen=True)
+class Present:
+    """The folder that /boot.py names, and what the version in it says of itself; None where there is none."""
+
+    folder: str | None
+    listed: dict[str, Any] | None
+
+
 class Progress:
     """Is told how far it is. This one keeps it to itself."""
 
@@ -44,17 +52,27 @@ class Progress:
         """So many of them are there."""
 
 
-def install(remote: Remote, version: Version, progress: Progress | None = None) -> Result:
-    """Copy what differs into the folder that is not in use, verify all of it, then switch.
+def present(remote: Remote) -> Present:
+    """What the glasses start with now."""
+    folder = layout.chosen(remote.text(layout.BOOT))
+    return Present(folder, manifest(remote, folder) if folder else None)
+
+
+def install(
+    remote: Remote, version: Version, progress: Progress | None = None, now: Present | None = None
+) -> Result:
+    """Copy what differs into the folder that is not in use, verify all of it, then switch. `now` is what
+    `present` said, for who has asked already.
 
     Raises LunetteError, and the prompt's errors; whatever happens, what was chosen before is whole and
     chosen, or the new version is.
     """
     progress = progress or Progress()
     progress.say("looking what is there")
-    active = layout.chosen(remote.text(layout.BOOT))
+    now = now or present(remote)
+    active = now.folder
     have = remote.files(active)[0] if active else {}
-    result = Result(version.id, _id(manifest(remote, active)) if active else None)
+    result = Result(version.id, _id(now.listed))
     if active and _is(have, version) and result.before == version.id and _app_is_its_own(remote):
         result.before = _id(manifest(remote, layout.other(active)))
         result.kept = len(version.files)
@@ -80,7 +98,8 @@ def install(remote: Remote, version: Version, progress: Progress | None = None) 
 
 def back(remote: Remote) -> Result:
     """Switch to the version before. Raises LunetteError if there is none that is whole."""
-    active = layout.chosen(remote.text(layout.BOOT))
+    now = present(remote)
+    active = now.folder
     target = layout.other(active)
     listed = manifest(remote, target) if active else None
     if active is None or listed is None:
@@ -92,7 +111,7 @@ def back(remote: Remote) -> Result:
                 f"{path} of the version before is damaged: `lunette deploy` puts the present one on"
             )
     remote.put(layout.BOOT, layout.boot(target))
-    return Result(listed["id"], _id(manifest(remote, active)), kept=len(there), bytes=remote.written)
+    return Result(listed["id"], _id(now.listed), kept=len(there), bytes=remote.written)
 
 
 def manifest(remote: Remote, folder: str) -> dict[str, Any] | None:
