@@ -102,22 +102,23 @@ def open(request_fd, doorbell_fd):
     _rx = array.array("i", [0] * _ops.WORDS)
     _payload = bytearray(_ops.ANSWER_BYTES)
     _scratch = bytearray(1)
-    _thread.start_new_thread(_listen, ())
-
-
-def _listen():
-    # There is no GIL on this port: this thread only waits and schedules, the main thread works.
     import time
 
     import micropython
 
+    _thread.start_new_thread(_listen, (micropython.schedule, time.sleep_ms))
+
+
+def _listen(schedule, sleep_ms):
+    # There is no GIL on this port: this thread only waits and schedules, the main thread works. It imports
+    # nothing, which lost entries of sys.modules while the main thread was importing, too.
     while _bell.readinto(_scratch, 1) == 1:
         while True:
             try:
-                micropython.schedule(dispatch, 0)
+                schedule(dispatch, 0)
                 break
             except RuntimeError:  # this interpreter's queue is full; the chip keeps the real limit
-                time.sleep_ms(1)
+                sleep_ms(1)
         _bell.write(_scratch, 1)  # scheduled: the supervisor may wake an idle prompt now
 
 
