@@ -20,14 +20,11 @@ DSP_PARENT = FIRMWARE / "glasses"
 class CheckedKernels:
     """Calls kernels in CPython."""
 
-    def __init__(self):
-        self._modules = {name: importlib.import_module(f"dsp.{name}") for name in ("adpcm", "crc32", "pcm")}
-
     def call(self, name, *args):
         """``(result, [each buffer afterwards])``; the caller's buffers stay as they are."""
         module, function = name.split(".")
         own = [bytearray(arg) if isinstance(arg, bytes) else arg for arg in args]
-        result = getattr(self._modules[module], function)(*own)
+        result = getattr(importlib.import_module(f"dsp.{module}"), function)(*own)
         return result, [bytes(arg) for arg in own if isinstance(arg, bytearray)]
 
 

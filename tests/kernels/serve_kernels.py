@@ -13,30 +13,21 @@ import micropython
 
 sys.path.insert(0, sys.argv[1])
 
-from dsp import adpcm, crc32, pcm
-
 
 def allocate(size):
     return bytearray(size)
-
-
-KERNELS = {
-    "adpcm": adpcm,
-    "crc32": crc32,
-    "pcm": pcm,
-}
 
 
 def find(name):
     if name == "allocate":
         return allocate
     module, _, function = name.partition(".")
-    return getattr(KERNELS[module], function)
+    return getattr(getattr(__import__("dsp." + module), module), function)
 
 
 def call(kernel, args):
     """``kernel(*args)`` with the heap locked (spelled out, because ``*args`` itself allocates)."""
-    a, b, c, d, e, f = (args + [None] * 6)[:6]
+    a, b, c, d, e, f, g, h = (args + [None] * 8)[:8]
     n = len(args)
     micropython.heap_lock()
     try:
@@ -50,7 +41,11 @@ def call(kernel, args):
             return kernel(a, b, c, d)
         if n == 5:
             return kernel(a, b, c, d, e)
-        return kernel(a, b, c, d, e, f)
+        if n == 6:
+            return kernel(a, b, c, d, e, f)
+        if n == 7:
+            return kernel(a, b, c, d, e, f, g)
+        return kernel(a, b, c, d, e, f, g, h)
     finally:
         micropython.heap_unlock()
 

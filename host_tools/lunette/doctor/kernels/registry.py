@@ -1,16 +1,19 @@
 """Which viper kernels there are, and what each is called with.
 
-Later kernels: a file beside `adpcm.py` with a `KERNELS`, named in `kernels`; then
+Later kernels: a file beside `adpcm.py`, named like the firmware's, with a `KERNELS`; then
 ``python -m lunette.doctor.kernels.vectors`` writes what they give.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 Specs = tuple[Any, ...]
+_OTHERS = ("check", "on_glasses", "registry", "vectors")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,10 @@ class Kernel:
 
 
 def kernels() -> list[Kernel]:
-    """All of them."""
-    from lunette.doctor.kernels import adpcm, crc32, halfband, pcm
+    """All of them: of each file here that has a `KERNELS`, in the order of their names."""
+    import lunette.doctor.kernels as package
 
-    return [kernel for module in (adpcm, crc32, halfband, pcm) for kernel in module.KERNELS]
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    # Not on_glasses.py, which is a program, nor those which import this file.
+    modules = (importlib.import_module(f"{package.__name__}.{name}") for name in names if name not in _OTHERS)
+    return [kernel for module in modules for kernel in module.KERNELS]
