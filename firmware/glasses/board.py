@@ -9,7 +9,7 @@ class BoardError(ValueError):
 
 
 def _microphone(data, light):
-    from glasses.parts.microphone import I2SMicrophone
+    from glasses.parts.i2s_microphone import I2SMicrophone
 
     return I2SMicrophone(light, data["port"], data["sck"], data["ws"], data["sd"], data.get("ibuf", 32768))
 

@@ -16,7 +16,9 @@ class EarlyCapture:
     def __init__(self, microphone):
         self.microphone = microphone
         from glasses.dsp import adpcm
+        from glasses.front_end import FrontEnd
 
+        self.front = FrontEnd(microphone)
         self._adpcm = adpcm
         self.codec = bytearray(4)
         self.frame_bytes = adpcm.FRAME_BYTES
@@ -37,10 +39,10 @@ class EarlyCapture:
         microphone = self.microphone
         adpcm = self._adpcm
         while microphone.ready():
-            index = microphone.take()
+            self.front.take()
             if self.count < _FRAMES:
                 adpcm.encode(
-                    microphone.buffers[index],
+                    self.front.pcm,
                     0,
                     self.data,
                     self.count * adpcm.FRAME_BYTES,
@@ -50,7 +52,6 @@ class EarlyCapture:
                 self.count += 1
             else:
                 self.lost += 1
-            microphone.give(index)
 
     def end(self):
         """Hand the microphone over, running. The store and the codec's state are whole from now on."""

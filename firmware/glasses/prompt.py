@@ -295,8 +295,10 @@ class _Levels:
 def _hear(running, wanted):
     """Straight from the microphone: the journal never has it."""
     from glasses.dsp import pcm
+    from glasses.front_end import FrontEnd
 
     microphone = running.parts.microphone
+    front = FrontEnd(microphone)
     levels = _Levels()
     running.power.keep("active", "listen", True)
     try:
@@ -306,11 +308,9 @@ def _hear(running, wanted):
                 if not microphone.ready():
                     time.sleep_ms(4)
                     continue
-                index = microphone.take()
-                samples = microphone.buffers[index]
-                count = len(samples) // 2
-                levels.add(1, pcm.mean_square(samples, count), pcm.peak(samples, count))
-                microphone.give(index)
+                front.take()
+                count = len(front.pcm) // 2
+                levels.add(1, pcm.mean_square(front.pcm, count), pcm.peak(front.pcm, count))
             overruns = microphone.take_overruns
         finally:
             microphone.stop()

@@ -9,6 +9,7 @@ import gc
 import time
 
 from glasses.dsp import adpcm, pcm
+from glasses.front_end import FrontEnd
 
 CODEC = "dvi4"
 _POLL_MS = 4  # a quarter of the pieces in which the driver delivers
@@ -42,6 +43,7 @@ class Voice:
         self._kick = kick
         self._codec = bytearray(4)
         self._flag = asyncio.ThreadSafeFlag()
+        self._front = None if early is None else early.front
         self._recording = None
         self._began = 0  # ticks_ms of the recording's first sample
         self._stop_at = -1  # frames after which the recording ends
@@ -111,6 +113,8 @@ class Voice:
             self.refused += 1
             return None
         early, self._early = self._early, None
+        if self._front is None:
+            self._front = FrontEnd(self._mic) if early is None else early.front
         why = self._may_capture() if self._may_capture is not None else ""
         if why:
             self._drop(early)
@@ -218,8 +222,9 @@ class Voice:
 
     def step(self):
         """Code one frame into the journal. The hot path: allocates nothing."""
-        index = self._mic.take()
-        samples = self._mic.buffers[index]
+        front = self._front
+        front.take()
+        samples = front.pcm
         recording = self._recording
         journal = self._journal
         offset = journal.slot()
@@ -229,7 +234,6 @@ class Voice:
             size = adpcm.encode(samples, 0, journal.data, offset, adpcm.FRAME_SAMPLES, self._codec)
             journal.append(recording, size)
         self.level = pcm.peak(samples, adpcm.FRAME_SAMPLES)
-        self._mic.give(index)
         self.frames += 1
         if not recording.draft:
             self._kick()

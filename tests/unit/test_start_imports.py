@@ -35,11 +35,12 @@ TO_LISTEN = {
     "glasses.parts.led",
     "glasses.parts.capture",
     "glasses.parts.microphone",
+    "glasses.parts.i2s_microphone",
 }
 # Loaded while the microphone runs, which the first frame does not wait for, or ...
 MEANWHILE = {"glasses.crashes"}
 # ... cannot do without.
-TO_CODE = {"glasses.early", "glasses.dsp", "glasses.dsp.adpcm"}
+TO_CODE = {"glasses.early", "glasses.front_end", "glasses.dsp", "glasses.dsp.adpcm", "glasses.dsp.pcm"}
 
 # Modules of MicroPython that are C. asyncio is Python, and large.
 IN_C = {"array", "binascii", "bluetooth", "collections", "json", "machine", "micropython", "os", "struct"}
