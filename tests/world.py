@@ -34,8 +34,10 @@ TALK, LIGHT = 1, 2  # pins of boards/virtual
 
 
 def virtual_board(**changes: Any) -> SimpleNamespace:
-    """Data of boards/virtual with `changes`, for example ``JOURNAL_KB=16``."""
+    """Data of boards/virtual with `changes`, for example ``JOURNAL_KB=16``. Without `CLEANING` among them the
+    speech is not cleaned, which would take its time in CPython."""
     data = boards.module("virtual")
+    data.CLEANING = "off"
     vars(data).update(changes)
     return data
 

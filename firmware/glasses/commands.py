@@ -38,7 +38,7 @@ class Commands:
             "set": (self._set, {"name": str, "value": None}, {}),
             "recordings": (self._recordings, {}, {}),
             "delete": (self._delete, {"recording": int}, {}),
-            "record": (self._record, {"on": bool}, {}),
+            "record": (self._record, {"on": bool}, {"until_silence": bool}),
             "mute": (self._mute, {"on": bool}, {}),
             "time": (self._time, {}, {"epoch": int}),
             "identify": (self._identify, {}, {}),
@@ -166,7 +166,7 @@ class Commands:
             raise Refusal("muted", "the microphone is muted")
         if voice.capturing:
             raise Refusal("busy", "a recording is being made")
-        recording = voice.record("host")
+        recording = voice.record("host", request.get("until_silence", False))
         if recording is None:
             raise Refusal("failed", "the microphone does not start")
         return recording.number

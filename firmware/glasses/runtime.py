@@ -158,8 +158,8 @@ class Glasses:
             self.power,
             self.log,
             self.link.kick,
-            self.settings.probe_heap,
-            self.settings.longest_s,
+            self.settings,
+            getattr(board, "CLEANING", "full"),
             start.early,
             None if self.battery is None else self.battery.may_capture,
         )
@@ -441,6 +441,7 @@ class Glasses:
             "waiting": self.journal.waiting(),
             "fresh": self.doze.stale,
         }
+        notes["sound"] = self.voice.sound()
         if "lead" in self.start.slept:
             notes["lead"] = self.start.slept["lead"]
         if self.voice.muted:

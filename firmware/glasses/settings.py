@@ -24,6 +24,11 @@ DECLARED = {
     "linger_s": (60, "int", 0, 36000),  # how long a host that wants nothing may stay; 0: for ever
     "grace_s": (60, "int", 10, 3600),  # awake after power-on or a reset, to be reached by cable
     "longest_s": (600, "int", 5, 36000),  # a button that is stuck must not record for ever
+    "codec": ("dvi4", "choice", ("dvi4", "mulaw", "pcm")),  # 66, 128, 256 kbit/s
+    "cleaning": ("auto", "choice", ("auto", "off", "light", "full")),  # light: without noise suppression
+    "gain_db": (0, "int", 0, 30),  # of the microphone, in steps of 6; on top of the board's
+    "silence_ms": (1200, "int", 200, 30000),  # that ends a hands-free recording
+    "lead_ms": (400, "int", 20, 2000),  # before the first voice, which belong to it
     "log_level": ("info", "choice", ("debug", "info", "warning", "error")),
     "omi": (False, "bool"),  # the Omi app's services; they need security "open"
     "probe_heap": (False, "bool"),

@@ -1,4 +1,4 @@
-"""Voice: microphone to journal. Push-to-talk from the moment the finger is down.
+"""Voice: microphone to journal. Push-to-talk from the moment the finger is down, and hands-free.
 
 Capture starts with the press, as a draft: until the press has become a hold nobody is shown it,
 and a tap throws it away. So the first word is kept although a hold is only known 300 ms later.
@@ -8,10 +8,15 @@ import asyncio
 import gc
 import time
 
-from glasses.dsp import adpcm, pcm
+from glasses import hands_free
+from glasses.coder import Coder
+from glasses.dsp import pcm
 from glasses.front_end import FrontEnd
+from glasses.voiced import Voiced
 
-CODEC = "dvi4"
+_FRAME_SAMPLES = 320
+_GAP_BYTES = 3  # of a gap frame: how many samples were lost, little-endian
+_LONGEST_GAP = 0xFFFFFF
 _POLL_MS = 4  # a quarter of the pieces in which the driver delivers
 _LONGEST_MS = 32
 _STALL_MS = 200
@@ -19,8 +24,9 @@ _PROBE_EVERY = 8
 
 
 class Voice:
-    """`early`: an EarlyCapture that goes on as the first recording, or None. ``may_capture()`` gives "" or
-    the reason why not, in words."""
+    """`settings`: codec, cleaning and so on, looked at when a recording begins; `cleaning`: what "auto" means
+    on this board. `early`: an EarlyCapture that goes on as the first recording, or None. ``may_capture()``
+    gives "" or the reason why not, in words."""
 
     def __init__(
         self,
@@ -30,8 +36,8 @@ class Voice:
         power,
         log,
         kick,
-        probe_heap=False,
-        longest_s=600,
+        settings,
+        cleaning="full",
         early=None,
         may_capture=None,
     ):
@@ -41,21 +47,26 @@ class Voice:
         self._power = power
         self._log = log
         self._kick = kick
-        self._codec = bytearray(4)
+        self._settings = settings
+        self._auto = cleaning
         self._flag = asyncio.ThreadSafeFlag()
         self._front = None if early is None else early.front
+        self._coder = None if early is None else early.coder
         self._recording = None
         self._began = 0  # ticks_ms of the recording's first sample
-        self._stop_at = -1  # frames after which the recording ends
+        self._samples = 0  # of the recording so far, lost ones too
+        self._stop_at = -1  # samples after which the recording ends
         self._keep = False
-        self._longest_s = longest_s
+        self._hands_free = None
+        self._voiced = Voiced()
+        self._lost_samples = 0
         self._early = early
         self._may_capture = may_capture
         self.muted = False
         self.level = 0  # peak of the last frame, 0..32767
-        self.frames = 0
+        self.frames = 0  # of 20 ms, since the start of the glasses
         self.refused = 0
-        self._probe = probe_heap
+        self._probe = settings.probe_heap
         self.probed_frames = 0
         self.probed_bytes = 0
         if microphone is not None:
@@ -73,6 +84,8 @@ class Voice:
     # --- fingers ----------------------------------------------------------------------------
 
     def _on_press(self, name, t, value):
+        if self._hands_free is not None:
+            self.stop()  # whoever takes to the button wants no more of that
         if self._recording is not None and self._stop_at >= 0:
             self._finish()  # it waits for its last frame: rather lose that than a first word
         if self._recording is None and not self.muted:
@@ -105,50 +118,78 @@ class Voice:
 
     # --- capture ----------------------------------------------------------------------------
 
-    def start(self, cause, t, draft=False):
+    def start(self, cause, t, draft=False, until_silence=False):
         """Switch the microphone on and open a recording; returns it, or None if the microphone
-        is not to be had."""
+        is not to be had. `until_silence`: hands-free."""
         lent = self._mic is not None and self._mic.capturing and self._early is None
         if self._mic is None or self._recording is not None or lent:
             self.refused += 1
             return None
         early, self._early = self._early, None
-        if self._front is None:
-            self._front = FrontEnd(self._mic) if early is None else early.front
         why = self._may_capture() if self._may_capture is not None else ""
         if why:
             self._drop(early)
-            self.refused += 1
-            self._log.warning("voice", why)
-            self._bus.emit("refused", time.ticks_ms(), why)
+            self._refuse(why)
             return None
+        codec, cleaning, gain_db = self.sound()
         try:
             if early is None:
+                self._mic.gain_db = gain_db
                 self._mic.start()
         except OSError as error:
-            self.refused += 1
             self._log.error("voice", "the microphone does not start: %s" % error)
+            self._refuse("the microphone does not start")
             return None
-        adpcm.reset(self._codec)
+        if early is None:
+            self._make_ready(codec, cleaning)
         self._power.hold("active", "voice")
         self._stop_at = -1
+        self._samples = 0
+        self._lost_samples = 0
+        self._voiced.reset()
+        self._hands_free = None
+        if until_silence:
+            self._front.watch_voice()
+            self._hands_free = hands_free.HandsFree(
+                self._coder, self._settings.silence_ms, self._settings.lead_ms
+            )
         self._began = self._mic.started_ms
-        self._recording = self._journal.open(
-            "speech",
-            {
-                "codec": CODEC,
-                "rate": self._mic.rate,
-                "frame": adpcm.FRAME_SAMPLES,
-                "cause": cause,
-                "t": t,
-                "take": self._mic.starts,
-            },
-            draft,
-        )
+        meta = {
+            "codec": self._coder.codec,
+            "rate": self._mic.rate,
+            "frame": self._coder.frame_samples,
+            "cause": cause,
+            "t": t,
+            "take": self._mic.starts,
+        }
+        if self._front.cleaning != "off":
+            meta["cleaning"] = self._front.cleaning
+        self._recording = self._journal.open("speech", meta, draft)
         if early is not None:
             self._take_over(early)
         self._flag.set()
         return self._recording
+
+    def sound(self):
+        """(codec, cleaning, gain in dB) as they are set."""
+        settings = self._settings
+        cleaning = self._auto if settings.cleaning == "auto" else settings.cleaning
+        return settings.codec, cleaning, settings.gain_db
+
+    def _refuse(self, why):
+        self.refused += 1
+        self._log.warning("voice", why)
+        self._bus.emit("refused", time.ticks_ms(), why)
+
+    def _make_ready(self, codec, cleaning):
+        # The microphone runs: what is loaded and made here, its ring waits for.
+        if self._front is None or self._front.cleaning != cleaning:
+            self._front = None  # its memory goes first
+            self._front = FrontEnd(self._mic, cleaning)
+        if self._coder is None or self._coder.codec != codec:
+            self._coder = Coder(codec)
+        self._front.reset()
+        self._coder.reset()
 
     def drop_early(self):
         """What was heard before there was a runtime is not wanted: the microphone goes off."""
@@ -163,46 +204,45 @@ class Voice:
     def _take_over(self, early):
         """What was heard before there was a runtime comes first."""
         early.end()
-        self._codec[:] = early.codec
-        size = early.frame_bytes
         for i in range(early.count):
-            offset = self._journal.slot()
-            if offset < 0:
-                self._journal.lose(self._recording)
-            else:
-                pcm.copy(self._journal.data, offset, early.data, i * size, size)
-                self._journal.append(self._recording, size)
-        for _ in range(early.lost):
-            self._journal.lose(self._recording)
+            self._store(early.data, i * early.bytes)
+        self._samples = early.count * _FRAME_SAMPLES
+        if early.lost:
+            self._miss(early.lost)
         self.frames += early.count
-        self._log.info("voice", "%d frames from before, %d lost" % (early.count, early.lost))
+        self._log.info("voice", "%d frames from before, %d samples lost" % (early.count, early.lost))
 
-    def record(self, cause):
-        """Begin a recording that is meant for the host from its first frame; `stop` ends it.
-        Returns it, or None if the microphone is not to be had."""
-        recording = self.start(cause, time.ticks_ms())
-        if recording is not None:
-            self._log.info("voice", "recording %d" % recording.number)
-            self._bus.emit("recording", time.ticks_ms(), recording.number)
-            self._kick()
+    def record(self, cause, until_silence=False):
+        """Begin a recording that is meant for the host from its first frame; `stop` ends it, or
+        `until_silence` a silence does. Returns it, or None if the microphone is not to be had."""
+        recording = self.start(cause, time.ticks_ms(), until_silence, until_silence)
+        if recording is not None and not until_silence:
+            self._announce(recording)
         return recording
 
+    def _announce(self, recording):
+        self._log.info("voice", "recording %d" % recording.number)
+        self._bus.emit("recording", time.ticks_ms(), recording.number)
+        self._kick()
+
     def stop(self):
-        """End the recording that is being made and keep it."""
-        if self._recording is not None:
-            if self._recording.draft:
-                self._journal.publish(self._recording)
-            self._end(keep=True, t=time.ticks_ms())
+        """End the recording that is being made and keep it; one in which nobody has spoken yet goes."""
+        if self._recording is None:
+            return
+        waiting = self._hands_free is not None and self._recording.draft
+        if self._recording.draft and not waiting:
+            self._journal.publish(self._recording)
+        self._end(keep=not waiting, t=time.ticks_ms())
 
     def _end(self, keep, t):
         self._keep = keep
         if not keep:
             self._finish()
             return
-        # The frame in which the finger was lifted is the last one.
-        held = time.ticks_diff(t, self._began)
-        self._stop_at = max(0, held + self._mic.frame_ms - 1) // self._mic.frame_ms
-        if self._recording.count >= self._stop_at:
+        # The frame in which the finger was lifted is the last one; the front end gives it later.
+        held = max(0, time.ticks_diff(t, self._began)) * (self._mic.rate // 1000)
+        self._stop_at = held + self._front.delay if held else 0
+        if self._samples >= self._stop_at:
             self._finish()
 
     def _finish(self):
@@ -211,32 +251,125 @@ class Voice:
         self._mic.stop()
         self._power.release("voice")
         if self._keep:
-            end = {"lost": recording.lost, "overruns": self._mic.take_overruns}
-            self._journal.close(recording, end)
+            self._journal.close(recording, self._outcome(recording))
             outcome = (recording.number, recording.count, recording.lost)
             self._log.info("voice", "recording %d: %d frames, %d lost" % outcome)
             self._bus.emit("recorded", time.ticks_ms(), recording.number)
         else:
             self._journal.discard(recording)
+        self._hands_free = None
         self._kick()
 
+    def _outcome(self, recording):
+        """What is known at the end of a recording."""
+        end = {"lost": recording.lost, "overruns": self._mic.take_overruns}
+        if self._lost_samples:
+            end["missed_ms"] = self._lost_samples * 1000 // self._mic.rate
+        if self._front.hears_voice:
+            end["voice"] = self._voiced.runs()
+        if self._hands_free is not None:
+            end["trimmed_ms"] = self._hands_free.trimmed * self._mic.frame_ms
+        end.update(self._mic.outcome())
+        return end
+
+    # --- the hot path: allocates nothing --------------------------------------------------------
+
     def step(self):
-        """Code one frame into the journal. The hot path: allocates nothing."""
+        """One frame from the microphone into the journal."""
         front = self._front
         front.take()
-        samples = front.pcm
+        gap = front.gap
+        if gap:
+            self._miss(gap)
+        self._samples += _FRAME_SAMPLES
+        if self._hands_free is None:
+            self._code(front.pcm)
+        else:
+            self._step_hands_free(front)
+        if front.hears_voice:
+            end_ms = self._samples // 16
+            self._voiced.mark(end_ms - 20, end_ms, front.voice)
+        self.level = front.level
+        self.frames += 1
+        if self._recording is not None and not self._recording.draft:
+            self._kick()
+
+    def _step_hands_free(self, front):
+        verdict = self._hands_free.hear(front.voice)
+        if verdict == hands_free.WAIT:
+            self._hands_free.hold_back(front.pcm)
+            return
+        if verdict == hands_free.NOTHING:
+            self._log.info("voice", "nobody spoke")
+            self._keep = False
+            self._finish()
+            return
+        if self._recording.draft:
+            self._begin_hands_free()
+        self._code(front.pcm)
+        if verdict == hands_free.END and self._stop_at < 0:
+            self._keep = True
+            self._stop_at = 0  # now
+
+    def _begin_hands_free(self):
+        """The first voice: what was said just before it comes first, and time begins there."""
+        waiting = self._hands_free
+        self._samples = (waiting.waiting + 1) * _FRAME_SAMPLES
+        trimmed_ms = waiting.trimmed * self._mic.frame_ms
+        self._began = time.ticks_add(self._began, trimmed_ms)
+        self._recording.meta["t"] = time.ticks_add(self._recording.meta["t"], trimmed_ms)
+        while waiting.waiting:
+            self._store(waiting.ring, waiting.oldest())
+        self._journal.publish(self._recording)
+        self._announce(self._recording)
+
+    def _code(self, samples):
+        journal = self._journal
+        coder = self._coder
         recording = self._recording
+        for i in range(coder.per_frame):
+            offset = journal.slot()
+            if offset < 0:
+                journal.lose(recording)
+            else:
+                journal.append(
+                    recording, coder.encode(samples, i * coder.frame_samples, journal.data, offset)
+                )
+
+    def _store(self, data, at):
+        """20 ms that are coded already."""
+        journal = self._journal
+        size = self._coder.frame_bytes
+        for i in range(self._coder.per_frame):
+            offset = journal.slot()
+            if offset < 0:
+                journal.lose(self._recording)
+            else:
+                pcm.copy(journal.data, offset, data, at + i * size, size)
+                journal.append(self._recording, size)
+
+    def _miss(self, samples):
+        # While nobody has spoken only the start moves.
+        if self._hands_free is not None and self._recording.draft:
+            self._began = time.ticks_add(self._began, samples * 1000 // self._mic.rate)
+            return
+        self._samples += samples
+        self._lost_samples += samples
+        self._store_gap(samples)
+
+    def _store_gap(self, samples):
+        """A frame that says how many samples the microphone's driver has lost at this place."""
         journal = self._journal
         offset = journal.slot()
         if offset < 0:
-            journal.lose(recording)
-        else:
-            size = adpcm.encode(samples, 0, journal.data, offset, adpcm.FRAME_SAMPLES, self._codec)
-            journal.append(recording, size)
-        self.level = pcm.peak(samples, adpcm.FRAME_SAMPLES)
-        self.frames += 1
-        if not recording.draft:
-            self._kick()
+            journal.lose(self._recording)
+            return
+        samples = min(samples, _LONGEST_GAP)
+        for i in range(_GAP_BYTES):
+            journal.data[offset + i] = samples >> 8 * i & 255
+        journal.append(self._recording, _GAP_BYTES)
+
+    # --------------------------------------------------------------------------------------------
 
     def _probed_step(self):
         before = gc.mem_alloc()
@@ -247,7 +380,7 @@ class Voice:
         self.probed_frames += 1
 
     def _too_long(self):
-        return self._recording.count * self._mic.frame_ms >= self._longest_s * 1000
+        return self._samples >= self._settings.longest_s * self._mic.rate
 
     def _silent(self):
         mic = self._mic
@@ -255,19 +388,16 @@ class Voice:
 
     def _restart(self):
         self._log.warning("voice", "the microphone stalled")
-        # What was not captured counts as lost, so that the time of what follows stays true.
-        recording = self._recording
-        missed = time.ticks_diff(time.ticks_ms(), self._began) // self._mic.frame_ms - recording.count
-        for _ in range(missed):
-            self._journal.lose(recording)
         try:
             self._mic.restart()
         except OSError as error:
             self._log.error("voice", "the microphone does not start again: %s" % error)
-            self._keep = not recording.draft
+            self._keep = not self._recording.draft
             self._finish()
             return
-        if 0 <= self._stop_at <= recording.count:
+        # What was not captured comes as a gap before the next frame, unless there is to be none.
+        if 0 <= self._stop_at <= self._samples + self._mic.gap_ahead:
+            self._miss(self._stop_at - self._samples)
             self._finish()
 
     async def run(self):
@@ -281,7 +411,9 @@ class Voice:
                         self._probed_step()
                     else:
                         self.step()
-                    if 0 <= self._stop_at <= self._recording.count:
+                    if self._recording is None:
+                        continue
+                    if 0 <= self._stop_at <= self._samples:
                         self._finish()
                     elif self._stop_at < 0 and self._too_long():
                         self._log.warning("voice", "the recording is as long as they get: it ends here")

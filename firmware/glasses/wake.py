@@ -167,13 +167,20 @@ class Start:
         if parts.microphone is not None and not deaf:
             self._listen(parts.microphone)
 
+    def _sound(self):
+        """(codec, cleaning, gain) as they were set when the glasses fell asleep: the settings take long to
+        read."""
+        return self.slept.get("sound") or ("dvi4", "off", 0)
+
     def _listen(self, microphone):
+        microphone.gain_db = self._sound()[2]
         microphone.start()
         try:
             # Only now: until this is loaded the driver's own memory holds what comes.
             from glasses.early import EarlyCapture
 
-            self.early = EarlyCapture(microphone)
+            codec, cleaning, _ = self._sound()
+            self.early = EarlyCapture(microphone, (codec, cleaning))
         except Exception:  # the voice is to find it as it was
             microphone.stop()
             raise

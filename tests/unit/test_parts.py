@@ -198,8 +198,8 @@ def test_a_failure_does_not_leave_the_light_on_or_off(fail: str) -> None:
 
 def test_buffers_follow_each_other_without_a_gap() -> None:
     async def test(chip: Chip, env: Environment) -> None:
-        from glasses.parts.led import Led
         from glasses.parts.i2s_microphone import I2SMicrophone
+        from glasses.parts.led import Led
 
         microphone = I2SMicrophone(Led(2), 0, 4, 5, 6)
         microphone.prepare()

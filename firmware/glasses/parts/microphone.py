@@ -27,6 +27,7 @@ class Microphone(CapturePart):
     rate = 16000
     frame_ms = FRAME_MS
     channels = 1
+    gain_db = 0  # on top of the board's; for the next capture
 
     def __init__(self, light, port, pins, ibuf, raw, bits, form):
         CapturePart.__init__(self, light)
@@ -168,6 +169,11 @@ class Microphone(CapturePart):
         itself must not blame the driver."""
         return time.ticks_diff(time.ticks_us(), self._moved_us) // 1000
 
+    @property
+    def gap_ahead(self):
+        """Samples that are known to be lost, which the next frame is to tell."""
+        return self._gap
+
     # --- what the driver has lost -------------------------------------------------------------
 
     def _after_idling(self):
@@ -219,6 +225,10 @@ class Microphone(CapturePart):
         elif moved < _TOLERANCE_US:
             self._base_us += moved >> 4  # clocks drift; a program that is late for a while does not count
         self._watch_anew()
+
+    def outcome(self):
+        """What the end of a recording is to say of it."""
+        return {}
 
     def counters(self):
         return {"mic.starts": self.starts, "mic.overruns": self.overruns, "mic.stalls": self.stalls}
