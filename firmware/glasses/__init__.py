@@ -57,6 +57,16 @@ def note(text):
     instance().note(text)
 
 
+def record(until_silence=True):
+    """Record for the host, hands-free: from the first voice to a silence (`silence_ms`), or until `stop`."""
+    instance().voice.record("app", until_silence)
+
+
+def stop():
+    """End the recording that is being made."""
+    instance().voice.stop()
+
+
 def pair():
     """Let one more host pair, for a minute: what tap and then hold for 3 seconds does."""
     instance().security.pair()

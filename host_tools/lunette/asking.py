@@ -44,9 +44,11 @@ class Asking(abc.ABC):
         """Have them throw a recording away, received or not."""
         await self.request("delete", recording=recording)
 
-    async def record(self, on: bool = True) -> int | None:
-        """Start a recording (returns its id) or end it. It also ends when this host disconnects."""
-        result: int | None = await self.request("record", on=on)
+    async def record(self, on: bool = True, *, until_silence: bool = False) -> int | None:
+        """Start a recording (returns its id) or end it. It also ends when this host disconnects, and
+        `until_silence` when nobody has spoken for the setting `silence_ms`."""
+        fields = {"until_silence": True} if on and until_silence else {}
+        result: int | None = await self.request("record", on=on, **fields)
         return result
 
     async def mute(self, on: bool = True) -> bool:

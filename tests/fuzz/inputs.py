@@ -56,7 +56,7 @@ OPS: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "recordings": {},
     "delete": {"recording": (0, 1, 0x10001)},
-    "record": {"on": (True, False)},
+    "record": {"on": (True, False), "until_silence": (True, False)},
     "mute": {"on": (False, False, True)},
     "time": {"epoch": (1577836800, 1700000000, 4102444799, 4102444800)},
     "identify": {},

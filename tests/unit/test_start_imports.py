@@ -40,7 +40,14 @@ TO_LISTEN = {
 # Loaded while the microphone runs, which the first frame does not wait for, or ...
 MEANWHILE = {"glasses.crashes"}
 # ... cannot do without.
-TO_CODE = {"glasses.early", "glasses.front_end", "glasses.dsp", "glasses.dsp.adpcm", "glasses.dsp.pcm"}
+TO_CODE = {
+    "glasses.early",
+    "glasses.front_end",
+    "glasses.coder",
+    "glasses.dsp",
+    "glasses.dsp.adpcm",
+    "glasses.dsp.pcm",
+}
 
 # Modules of MicroPython that are C. asyncio is Python, and large.
 IN_C = {"array", "binascii", "bluetooth", "collections", "json", "machine", "micropython", "os", "struct"}

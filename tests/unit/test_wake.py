@@ -101,14 +101,17 @@ def test_a_load_too_long_for_the_store_is_counted(folder: Path) -> None:
     async def test(night: Night) -> None:
         world = night.world
         await night.sleep()
-        night.on_load("glasses/dsp/adpcm", lambda: setattr(sys.modules["glasses.early"], "_FRAMES", 15))
+        room = {"_BYTES": 0, "_SHORTEST_FRAMES": 15}
+        night.on_load("glasses/dsp/adpcm", lambda: vars(sys.modules["glasses.early"]).update(room))
         world.listen()
         world.say(speech(5))
         await night.talk(2)
         (recording,) = await world.complete(1)
         (session,) = world.chip.i2s.sessions
-        assert recording.lost > 5 and recording.crc_ok and recording.end["overruns"] == 0
-        assert recording.next_index * FRAME == session.delivered
+        ((first, missing),) = recording.gaps
+        assert first == 15 * FRAME and missing > 5 * FRAME
+        assert recording.lost == 0 and recording.crc_ok and recording.end["overruns"] == 0
+        assert len(recording.pcm()) == session.delivered
         heard = reference(world.heard()[: 15 * FRAME])
         assert np.array_equal(recording.pcm()[: len(heard)], heard)
 

@@ -104,13 +104,19 @@ def _typed(text: str) -> Any:
 def record(
     context: typer.Context,
     what: Annotated[options.Switch, typer.Argument(help="Start or end a recording.")],
+    until_silence: Annotated[
+        bool, typer.Option("--until-silence", help="Hands-free: from the first voice to a silence.")
+    ] = False,
     name: options.Name = None,
     timeout: Timeout = 10.0,
     virtual: options.Virtual = False,
     as_json: options.Json = False,
 ) -> None:
     """Start or end a recording. It ends when the host that started it leaves, so this is for tests."""
-    result = _asked(context, name, timeout, virtual, as_json, "record", {"on": what is options.Switch.on})
+    fields = {"on": what is options.Switch.on}
+    if until_silence:
+        fields["until_silence"] = True
+    result = _asked(context, name, timeout, virtual, as_json, "record", fields)
     if not as_json:
         print(f"recording {result}" if what is options.Switch.on else "ended")
 
