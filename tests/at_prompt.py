@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lunette import paths
-from lunette.codecs import read_wav
+from lunette.audio_files import read_audio
 from lunette.virtual.air import Air
 from lunette.virtual.simulator import VirtualGlasses
 
@@ -108,7 +108,7 @@ class AtPrompt:
 
 async def renewed(page: str) -> str:
     """The page with what glasses print now: some that have made a recording, and hear somebody speak."""
-    speech = read_wav(paths.DATA / "speech.wav")
+    speech = read_audio(paths.DATA / "speech.wav")
     async with AtPrompt() as glasses:
         await glasses.quiet()
         glasses.virtual.sound.say(speech)

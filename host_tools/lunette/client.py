@@ -46,6 +46,7 @@ def connect(
     name: str | None = None,
     *,
     folder: Path | str | None = None,
+    format: str = "wav",
     timeout: float = 10.0,
     backends: Backends | None = None,
     observe: Callable[[str, Any], None] | None = None,
@@ -53,11 +54,11 @@ def connect(
     """Glasses of that name or address, or the first that are heard; use as an async context manager.
 
     `folder`: recordings are kept there, and acknowledged as soon as they are on disk. Without one they are
-    in memory, and acknowledged when the program has taken them.
+    in memory, and acknowledged when the program has taken them. `format`: speech is kept as "wav" or "flac".
     `timeout`: seconds to search at first. `observe(what, detail)` is told what `lunette.listen.Listener`
     tells, among it "connected", "disconnected" and "problem".
     """
-    return Glasses(name, folder=folder, timeout=timeout, backends=backends, observe=observe)
+    return Glasses(name, folder=folder, format=format, timeout=timeout, backends=backends, observe=observe)
 
 
 class Glasses(Asking):
@@ -69,12 +70,14 @@ class Glasses(Asking):
         name: str | None = None,
         *,
         folder: Path | str | None = None,
+        format: str = "wav",
         timeout: float = 10.0,
         backends: Backends | None = None,
         observe: Callable[[str, Any], None] | None = None,
     ):
         self._name = name
         self._folder = Path(folder).absolute() if folder is not None else None
+        self._format = format
         self._timeout = timeout
         self._backends = backends
         self._tell = observe or (lambda what, detail: None)
@@ -98,6 +101,7 @@ class Glasses(Asking):
             first_timeout_s=self._timeout,
             patient=False,
             receive=False,
+            format=self._format,
         )
         self._task = asyncio.create_task(listener.run())
         self._task.add_done_callback(lambda task: self._finished.put_nowait(None))

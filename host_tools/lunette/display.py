@@ -21,7 +21,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from lunette.codecs import Dvi4Decoder
+from lunette.codecs import decode
+from lunette.errors import UnknownCodec
 from lunette.store import Recording
 
 FLOOR_DBFS = -60.0
@@ -83,7 +84,6 @@ class Monitor:
         self.recording: Recording | None = None
         self.level = _SILENCE_DBFS
         self.finished = 0
-        self._decoder = Dvi4Decoder()
         self._arrived: deque[tuple[float, int]] = deque()
 
     def observe(self, what: str, detail: Any) -> bool:
@@ -129,10 +129,10 @@ class Monitor:
 
     def _meter(self, recording: Recording, frame: bytes) -> None:
         try:
-            samples = self._decoder.decode(frame)
-        except ValueError:  # not a frame that this host can decode
+            samples = decode(recording.codec, frame)
+        except (ValueError, UnknownCodec):  # not a frame that this host can decode
             return
-        fallen = self.level - _FALL_DB_S * len(samples) / recording.meta.get("rate", 16000)
+        fallen = self.level - _FALL_DB_S * len(samples) / recording.rate
         self.level = max(level_dbfs(samples), fallen)
 
     @property
@@ -178,6 +178,7 @@ def as_json(what: str, detail: Any, monitor: Monitor) -> dict[str, Any] | None:
             "duration_s": round(detail.seconds, 4),
             "frames": len(detail.frames),
             "lost": detail.lost,
+            "gaps": detail.gaps_s,
             "crc_ok": detail.crc_ok,
             "path": str(detail.path.absolute()) if detail.path else None,
         }
@@ -225,6 +226,8 @@ def _recorded(recording: Recording, paths: bool) -> str:
     length = f"{recording.seconds:.2f} s, " if recording.kind == "speech" else ""
     where = f": {recording.path}" if paths else ""
     frames = f"{len(recording.frames)} frames, {recording.lost} lost"
+    if recording.gaps:
+        frames += f", {sum(duration for _, duration in recording.gaps_s):.2f} s not captured"
     return f"recorded {recording.number}: {length}{frames}, {crc}{where}"
 
 

@@ -41,5 +41,13 @@ class Refused(LunetteError):
         self.code = code
 
 
+class UnknownCodec(LunetteError):
+    """Speech is coded in a way that this version does not know."""
+
+    def __init__(self, codec: str):
+        super().__init__(f"this version of lunette cannot decode {codec!r}: install a newer one")
+        self.codec = codec
+
+
 class InUse(LunetteError):
     """Another program receives from the same glasses into the same folder."""

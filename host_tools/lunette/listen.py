@@ -51,6 +51,7 @@ class Listener:
     `receive` False leaves recordings alone until `begin`.
     `attach` is called before each search: where the glasses are to be looked for may have changed.
     `keep_frames` keeps all finished recordings and their frames in memory, for reports.
+    `format` is the format of speech in `folder`: "wav" or "flac".
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Listener:
         patient: bool = True,
         receive: bool = True,
         keep_frames: bool = False,
+        format: str = "wav",
         attach: Callable[[], Any] | None = None,
         jitter: Callable[[], float] = random.random,
     ):
@@ -75,6 +77,7 @@ class Listener:
         self._first_timeout = first_timeout_s
         self._receive = receive
         self._keep_frames = keep_frames
+        self._format = format
         self._attach = attach
         self._jitter = jitter
         self._queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
@@ -294,7 +297,8 @@ class Listener:
                     "end it, or choose another folder"
                 )
             self._lock = lock
-        self.store = await self._on_disk(partial(Store, self.folder, owner, keep=self._keep_frames))
+        options: dict[str, Any] = {"keep": self._keep_frames, "format": self._format}
+        self.store = await self._on_disk(partial(Store, self.folder, owner, **options))
         self._receiver = Receiver(self.store, hold=self.folder is None)
 
     async def _carry_out(self, client: GlassesClient, steps: Steps) -> None:

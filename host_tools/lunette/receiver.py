@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from lunette.errors import UnknownCodec
 from lunette.protocol import wire
 from lunette.recording import MOST_FRAMES, Recording
 from lunette.store import Store
@@ -56,7 +57,7 @@ class Work:
 @dataclass(frozen=True)
 class Tell:
     """An observation: "recording" (begins), "frame" (Recording, index), "recorded" (is complete),
-    "acknowledged" (the glasses may forget it)."""
+    "acknowledged" (the glasses may forget it), "problem" (text)."""
 
     what: str
     detail: Any
@@ -211,9 +212,19 @@ class Receiver:
                 yield _resume(recording)
                 return
             yield Work(partial(self.store.finish, recording, count, crc, end))
-            yield Tell("recorded", recording)
+            yield from self._recorded(recording)
         if recording.taken:
             yield from self._acknowledge(recording, count)
+
+    def _recorded(self, recording: Recording) -> Steps:
+        yield Tell("recorded", recording)
+        if not recording.decodable:
+            kept = f"in {recording.path}" if recording.path is not None else "by payload()"
+            yield Tell(
+                "problem",
+                f"recording {recording.number}: {UnknownCodec(recording.codec)}; "
+                f"its frames are {kept}, as they came",
+            )
 
     def _acknowledge(self, recording: Recording, count: int) -> Steps:
         yield Write(wire.ack(recording.number, count + 1))
@@ -225,7 +236,7 @@ class Receiver:
         recording = self.store.recordings.get(number)
         if recording is not None and not recording.complete:
             yield Work(partial(self.store.forget, number))
-            yield Tell("recorded", recording)
+            yield from self._recorded(recording)
             if recording.taken:
                 self.store.release(recording)
 

@@ -1,12 +1,12 @@
-"""Recordings on the host's disk: partial ones that survive a crash, finished ones as WAV and JSON.
+"""Recordings on the host's disk: partial ones that survive a crash, finished ones as WAV or FLAC and JSON.
 
 Frames wait in memory until `flush`, and may be acknowledged when that has returned. A finished recording
-appears under its final name in one step, its description first: who finds the WAV finds both.
+appears under its final name in one step, its description first: who finds the sound finds both.
 
 Files of one pair of glasses, in ``.partial/<address>/`` under the folder: ``<id>.json`` says what the
-recording is and, later, that it is finished; ``<id>.frames`` holds records of ``index u32, size u16,
-crc32 u32`` and a frame. A name is chosen when a recording begins, so that one which is finished twice,
-because the first time was cut off, is one file in the end.
+recording is and, later, that it is finished; ``<id>.frames`` holds its frames (`lunette.records`). A name is
+chosen when a recording begins, so that one which is finished twice, because the first time was cut off, is
+one file in the end.
 """
 
 from __future__ import annotations
@@ -14,39 +14,45 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import struct
 import threading
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
-from lunette.codecs import wav_bytes
+from lunette import audio_files, records
 from lunette.disk import Disk
-from lunette.recording import MOST_FRAMES, Recording
+from lunette.recording import Recording
 
 __all__ = ["Recording", "Store"]
 
-_RECORD = struct.Struct("<IHI")
 _REMEMBERED = 64  # finished recordings whose acknowledgement may not have arrived
-_SUFFIX = {"speech": ".wav", "photo": ".bin"}
-
-
-def _record(index: int, frame: bytes) -> bytes:
-    head = struct.pack("<IH", index, len(frame))
-    return head + struct.pack("<I", zlib.crc32(frame, zlib.crc32(head))) + frame
+_SUFFIX = {"photo": ".bin"}
+_OF_SPEECH = (*(f".{form}" for form in audio_files.FORMATS), ".frames")
 
 
 class Store:
     """Recordings of one pair of glasses (`owner`, its address) under `folder`; None: in memory only.
 
-    `keep`: finished recordings stay in memory, all and with their frames, for reports. What touches the
-    disk may run in another thread, one call at a time; it raises OSError, can then be called again, and
-    has acknowledged nothing. `close` may come at any time.
+    `keep`: finished recordings stay in memory, all and with their frames, for reports. `format` is that of
+    speech, "wav" or "flac"; what FLAC cannot hold, as no samples at all, becomes a WAV, and what this version
+    cannot decode a file of its frames (`lunette.records`, suffix ``.frames``). What touches the disk may run
+    in another thread, one call at a time; it raises OSError, can then be called again, and has acknowledged
+    nothing. `close` may come at any time.
     """
 
-    def __init__(self, folder: Path | None, owner: str, *, disk: Disk | None = None, keep: bool = False):
+    def __init__(
+        self,
+        folder: Path | None,
+        owner: str,
+        *,
+        disk: Disk | None = None,
+        keep: bool = False,
+        format: str = "wav",
+    ):
+        if format not in audio_files.FORMATS:
+            raise ValueError(f"speech is kept as one of {', '.join(audio_files.FORMATS)}, not {format}")
         self.folder = folder
+        self._format = format
         self._disk = disk or Disk()
         self._keep = keep
         self._lock = threading.RLock()
@@ -91,15 +97,17 @@ class Store:
                 return None
             if "finished" in head:
                 recording.next_index = int(head["finished"])
+                recording.stretch = int(head.get("stretch", 0))
+                recording.gaps = [(int(first), int(count)) for first, count in head.get("gaps", ())]
                 recording.complete = True
                 return recording
         except (ValueError, KeyError, TypeError):
             return None
         self._load_frames(recording)
         final = self._final(recording)
-        if self._disk.exists(final):  # we were killed before that was noted
+        if any(self._disk.exists(path) for path in final):  # we were killed before that was noted
             try:
-                about = json.loads(self._disk.read(final.with_suffix(".json")) or b"")
+                about = json.loads(self._disk.read(final[0].with_suffix(".json")) or b"")
                 recording.next_index = max(recording.next_index, int(about["frames"]) + int(about["lost"]))
             except (ValueError, KeyError, TypeError):
                 pass  # somebody has taken it away: the frames say how long it is
@@ -111,15 +119,9 @@ class Store:
     def _load_frames(self, recording: Recording) -> None:
         path = self._frames_path(recording.number)
         data = self._disk.read(path) or b""
-        at = 0
-        while at + _RECORD.size <= len(data):
-            index, size, check = _RECORD.unpack_from(data, at)
-            frame = data[at + _RECORD.size : at + _RECORD.size + size]
-            # The end was being written when we were killed, or the computer was.
-            if len(frame) < size or zlib.crc32(frame, zlib.crc32(data[at : at + 6])) != check:
-                break
-            self._take(recording, index, frame)
-            at += _RECORD.size + size
+        found, at = records.unpack(data)  # what was being written when we, or the computer, stopped
+        for index, frame in found:
+            recording.take(index, frame)
         if at < len(data):
             self._disk.truncate(path, at)
         recording.stored = recording.next_index
@@ -146,17 +148,12 @@ class Store:
 
     def add(self, recording: Recording, index: int, frame: bytes) -> bool:
         """Append a frame, in memory; False if it is already here, or cannot be."""
-        if recording.complete or not recording.next_index <= index < MOST_FRAMES:
+        if recording.complete or index < recording.next_index or not recording.has_room(index, frame):
             return False
-        self._take(recording, index, frame)
+        recording.take(index, frame)
         if self.folder is not None:
-            self._pending.setdefault(recording.number, bytearray()).extend(_record(index, frame))
+            self._pending.setdefault(recording.number, bytearray()).extend(records.pack(index, frame))
         return True
-
-    def _take(self, recording: Recording, index: int, frame: bytes) -> None:
-        recording.frames[index] = frame
-        recording.crc = zlib.crc32(frame, recording.crc)
-        recording.next_index = index + 1
 
     def flush(self, recording: Recording) -> None:
         """Everything added so far survives a crash of this computer when this returns."""
@@ -191,7 +188,7 @@ class Store:
         self._disk.close(path)
         self._disk.make_folder(self._partial)
         self._write_head(recording)
-        content = b"".join(_record(index, frame) for index, frame in recording.frames.items())
+        content = _packed(recording)
         self._disk.replace(path, content, path.with_suffix(".new"))
 
     # --- the end of a recording -----------------------------------------------------------------
@@ -205,7 +202,7 @@ class Store:
         """
         with self._lock:
             number = recording.number
-            length = min(max(recording.next_index, count), MOST_FRAMES)
+            length = min(max(recording.next_index, count), recording.most_frames())
             lost, crc_ok = length - len(recording.frames), recording.crc == crc
             if self.folder is not None:
                 self._disk.make_folder(self._partial)
@@ -226,21 +223,31 @@ class Store:
             self._prune()
 
     def _write(self, recording: Recording, length: int, lost: int, crc_ok: bool, end: dict[str, Any]) -> Path:
-        path = self._final(recording)
+        assert self.folder is not None
         by_way_of = self._frames_path(recording.number).with_suffix(".new")
-        if recording.kind == "speech":
-            content = wav_bytes(recording.pcm(length), recording.rate)
+        form = self._format
+        if recording.kind != "speech":
+            suffix, content = _SUFFIX.get(recording.kind, ".txt"), recording.payload()
+        elif not recording.decodable:
+            suffix, content = ".frames", _packed(recording)
         else:
-            content = recording.payload()
-        about = {
+            pcm = recording.pcm(length)
+            if not audio_files.holds(form, len(pcm), recording.rate):
+                form = "wav"
+            suffix, content = f".{form}", audio_files.audio_bytes(pcm, recording.rate, form)
+        path = self.folder / (recording.name + suffix)
+        about: dict[str, Any] = {
             "id": recording.number,
             "kind": recording.kind,
+            "file": path.name,
             "frames": len(recording.frames),
             "lost": lost,
             "crc_ok": crc_ok,
             "meta": recording.meta,
             "end": end,
         }
+        if recording.kind == "speech":
+            about["gaps"] = recording.gaps_s
         self._disk.replace(path.with_suffix(".json"), json.dumps(about, indent=1).encode(), by_way_of)
         self._disk.replace(path, content, by_way_of)
         return path
@@ -293,9 +300,12 @@ class Store:
     def _frames_path(self, number: int) -> Path:
         return self._partial / f"{number:08x}.frames"
 
-    def _final(self, recording: Recording) -> Path:
+    def _final(self, recording: Recording) -> list[Path]:
+        """What its file may be called: an earlier program may have been asked for another format."""
         assert self.folder is not None
-        return self.folder / (recording.name + _SUFFIX.get(recording.kind, ".txt"))
+        kind = recording.kind
+        suffixes = _OF_SPEECH if kind == "speech" else (_SUFFIX.get(kind, ".txt"),)
+        return [self.folder / (recording.name + suffix) for suffix in suffixes]
 
     def _new_name(self, kind: str, number: int) -> str:
         stem = name = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}_{kind}_{number:08x}"
@@ -310,5 +320,11 @@ class Store:
         head |= {"name": recording.name, "order": recording.order}
         if finished is not None:
             head["finished"] = finished
+            if recording.gaps:
+                head |= {"gaps": recording.gaps, "stretch": recording.stretch}
         path = self._head_path(recording.number)
         self._disk.replace(path, json.dumps(head).encode(), path.with_suffix(".new"))
+
+
+def _packed(recording: Recording) -> bytes:
+    return b"".join(records.pack(index, frame) for index, frame in recording.frames.items())

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lunette import codecs, paths
+from lunette.audio_files import read_audio
 from lunette.virtual import interpreter
 
 from .rows import Row
@@ -34,7 +35,7 @@ _BATCH = 50
 @contextlib.contextmanager
 def clip() -> Iterator[tuple[Path, list[bytes]]]:
     """The demo's speech: a file of its samples, and the samples frame by frame."""
-    pcm = codecs.read_wav(paths.DATA / "speech.wav")
+    pcm = read_audio(paths.DATA / "speech.wav")
     pcm = pcm[: len(pcm) // SAMPLES * SAMPLES].astype("<i2")
     with tempfile.NamedTemporaryFile(prefix="lunette-bench-") as file:
         file.write(pcm.tobytes())

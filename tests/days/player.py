@@ -15,7 +15,7 @@ from typing import Any
 from world import TALK, World, inside
 
 from lunette import boards, paths
-from lunette.codecs import read_wav
+from lunette.audio_files import read_audio
 from lunette.virtual.chip.power import DEEPSLEEP_RESET
 from lunette.virtual.cpython import Environment, run
 from lunette.virtual.in_process import ASLEEP, AWAKE, BOOT, OFF, Load
@@ -29,7 +29,7 @@ from .phone import Phone
 _FOUND_S = 8.0  # beyond `reach_s`: a start, the host's pauses between attempts, a connection
 _FULL_V = 4.0
 _WORN_OUT_V = 3.65  # below it nothing is owed
-_SPEECH = read_wav(paths.DATA / "speech.wav", RATE)
+_SPEECH = read_audio(paths.DATA / "speech.wav", RATE)
 
 
 async def _program() -> None:

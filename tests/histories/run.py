@@ -8,8 +8,7 @@ from typing import Any
 
 from world import plain_kernels
 
-import lunette.store
-from lunette import paths
+from lunette import audio_files, paths
 from lunette.recording import Recording
 from lunette.virtual.cpython import VirtualLoop, micropython_modules, run
 
@@ -21,8 +20,8 @@ class _Files:
     """Finished speech is its bytes, not a WAV, and the kernels that only move bytes are Python's own."""
 
     def __enter__(self) -> None:
-        self.was = lunette.store.wav_bytes, Recording.pcm
-        lunette.store.wav_bytes = lambda samples, rate: samples  # type: ignore[assignment]
+        self.was = audio_files.audio_bytes, Recording.pcm
+        audio_files.audio_bytes = lambda pcm, rate, form: pcm  # type: ignore[assignment]
         Recording.pcm = lambda self, count=None: self.payload()  # type: ignore[assignment,method-assign]
         pcm, crc32 = (importlib.import_module(f"glasses.dsp.{name}") for name in ("pcm", "crc32"))
 
@@ -37,7 +36,7 @@ class _Files:
         crc32.reset = lambda state: state.__setitem__(slice(None), bytes(4))
 
     def __exit__(self, *_: object) -> None:
-        lunette.store.wav_bytes, Recording.pcm = self.was  # type: ignore[method-assign]
+        audio_files.audio_bytes, Recording.pcm = self.was  # type: ignore[method-assign]
 
 
 def play(seeds: range, verbose: bool = False) -> Counts:

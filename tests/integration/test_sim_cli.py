@@ -22,7 +22,7 @@ from commands import (
 )
 
 from lunette import cli, paths
-from lunette.codecs import read_wav, write_wav
+from lunette.audio_files import read_audio, write_audio
 from lunette.errors import LunetteError
 
 
@@ -71,7 +71,7 @@ def test_scan_and_status_see_them(glasses):
 
 
 def test_hold_and_say_make_a_recording(glasses, tmp_path):
-    clip = read_wav(paths.DATA / "speech.wav")[16000 : 16000 + 12000]
+    clip = read_audio(paths.DATA / "speech.wav")[16000 : 16000 + 12000]
     listener = subprocess.Popen(
         [
             *LUNETTE,
@@ -97,7 +97,7 @@ def test_hold_and_say_make_a_recording(glasses, tmp_path):
             events.append(json.loads(line))
             if events[-1]["event"] == "connected":
                 break
-        write_wav(tmp_path / "clip.wav", clip)
+        write_audio(tmp_path / "clip.wav", clip)
         glasses("press")
         assert glasses.order("status")["held"] == ["talk"]
         glasses("say", str(tmp_path / "clip.wav"))
@@ -118,7 +118,7 @@ def test_hold_and_say_make_a_recording(glasses, tmp_path):
     ]
     recorded = next(e for e in events if e["event"] == "recorded")
     assert recorded["lost"] == 0 and recorded["crc_ok"] is True and recorded["cause"] == "button"
-    pcm = read_wav(recorded["path"])
+    pcm = read_audio(recorded["path"])
     assert len(pcm) == recorded["frames"] * 320
     # What was said is in it: the coder's noise is some 20 dB below.
     lag = find(clip, pcm)

@@ -19,7 +19,7 @@ from commands import (
 )
 
 from lunette import paths
-from lunette.codecs import read_wav
+from lunette.audio_files import read_audio
 
 # --- scenes and the demo ------------------------------------------------------------------------
 
@@ -42,7 +42,7 @@ def test_a_scene_runs_headless_to_its_report(tmp_path):
     assert recording["duration_s"] == pytest.approx(1.2, abs=0.06)
     wav = Path(recording["wav"])
     assert wav.is_absolute() and wav.parent == tmp_path / "report_recordings"
-    assert len(read_wav(wav)) == recording["frames"] * 320
+    assert len(read_audio(wav)) == recording["frames"] * 320
     assert not [p for p in tmp_path.rglob("*") if p.suffix == ".new" or p.name == ".partial"]
 
 
@@ -77,9 +77,9 @@ def test_the_demo_leaves_everything_it_promises(tmp_path):
     (recording,) = report["recordings"]
     assert recording["lost"] == 0 and recording["crc_ok"] is True and report["errors"] == []
     assert recording["wav"] == str(tmp_path / "demo" / "recording.wav")
-    pcm = read_wav(recording["wav"])
+    pcm = read_audio(recording["wav"])
     assert len(pcm) == recording["frames"] * 320
     assert abs(len(pcm) / 16000 - 6.1) <= 0.06
-    assert_is_the_clip(pcm, read_wav(paths.DATA / "speech.wav"))
+    assert_is_the_clip(pcm, read_audio(paths.DATA / "speech.wav"))
     for words in ("0 lost, CRC ok", "ms (median)", "dB signal to noise", "recording.wav", "waveform.png"):
         assert words in done.stdout

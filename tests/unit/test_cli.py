@@ -292,9 +292,9 @@ def test_the_scenes_that_come_along_can_be_played():
         loaded = scene.load(paths.DATA / name)
         said = [a for a in loaded.actions if a.do == "say"]
         held = [a.t for a in loaded.actions if a.do in ("press", "release")]
-        from lunette.codecs import read_wav
+        from lunette.audio_files import read_audio
 
-        clip = read_wav(paths.DATA / said[0].values["wav"])
+        clip = read_audio(paths.DATA / said[0].values["wav"])
         end = said[0].t + len(clip) / 16000
         assert held[0] < said[0].t and end < held[1] < loaded.duration_s
     drops = [a.t for a in scene.load(paths.DATA / "drop.toml").actions if a.do == "drop"]
@@ -622,9 +622,9 @@ def test_orders_are_checked_as_in_scenes():
 
 def test_say_ends_when_it_has_been_said(tmp_path):
     async def main() -> None:
-        from lunette.codecs import write_wav
+        from lunette.audio_files import write_audio
 
-        write_wav(tmp_path / "clip.wav", np.full(1600, 100, np.int16))
+        write_audio(tmp_path / "clip.wav", np.full(1600, 100, np.int16))
         desk, loop = desk_with(FakeGlasses()), asyncio.get_running_loop()
         start = loop.time()
         await desk.order("say", {"wav": str(tmp_path / "clip.wav")})

@@ -201,6 +201,7 @@ def test_json_is_an_object_a_line_and_nothing_else():
         "duration_s": 1.0,
         "frames": 50,
         "lost": 0,
+        "gaps": [],
         "crc_ok": True,
         "path": None,
     }

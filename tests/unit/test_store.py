@@ -51,7 +51,8 @@ def test_a_whole_recording_is_a_wav_and_its_description(tmp_path: Path) -> None:
     assert np.array_equal(heard, np.concatenate([decode_dvi4(f) for f in frames]))
     about = json.loads(recording.path.with_suffix(".json").read_text())
     assert about == {
-        "id": 7, "kind": "speech", "frames": 5, "lost": 0, "crc_ok": True, "meta": META, "end": {"lost": 0},
+        "id": 7, "kind": "speech", "file": recording.path.name, "frames": 5, "lost": 0, "crc_ok": True,
+        "meta": META, "end": {"lost": 0}, "gaps": [],
     }  # fmt: skip
     assert [p.suffix for p in partial(tmp_path)] == [".json"]  # that it was finished
     assert sorted(p.suffix for p in tmp_path.iterdir() if p.is_file()) == [".json", ".wav"]

@@ -22,6 +22,7 @@ _NOT_COUNTED = ("event", "log")
 def listen(
     context: typer.Context,
     out: options.Out = Path("recordings"),
+    form: options.Format = options.AudioFormat.wav,
     name: options.Name = None,
     timeout: Annotated[
         float | None,
@@ -43,11 +44,12 @@ def listen(
     attach = None
     if options.virtual(context, virtual):  # restarted virtual glasses are on another air
         attach = partial(common.backends, True)
-    common.run(_listen(folder, name, timeout, count, as_json, backends, attach))
+    common.run(_listen(folder, form.value, name, timeout, count, as_json, backends, attach))
 
 
 async def _listen(
     folder: Path,
+    form: str,
     name: str | None,
     timeout: float | None,
     count: int | None,
@@ -74,7 +76,13 @@ async def _listen(
                 enough.set()
 
     listener = Listener(
-        folder, name=name, backends=backends, observe=observe, first_timeout_s=timeout, attach=attach
+        folder,
+        name=name,
+        backends=backends,
+        observe=observe,
+        first_timeout_s=timeout,
+        attach=attach,
+        format=form,
     )
     monitor = display.Monitor(client=lambda: listener.client)
     view = display.choose(monitor, sys.stdout, as_json=as_json)

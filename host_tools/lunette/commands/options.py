@@ -16,6 +16,13 @@ class Switch(str, Enum):
     off = "off"
 
 
+class AudioFormat(str, Enum):
+    """What speech is kept as."""
+
+    wav = "wav"
+    flac = "flac"
+
+
 Virtual = Annotated[bool, typer.Option("--virtual", help="Use the running virtual glasses, not Bluetooth.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 Name = Annotated[str | None, typer.Option(help="Name or address of the glasses.", show_default=False)]
@@ -28,6 +35,10 @@ Port = Annotated[
 ]
 Board = Annotated[str | None, typer.Option(help="A board of `lunette boards`.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder for recordings.")]
+Format = Annotated[
+    AudioFormat,
+    typer.Option("--format", help="Files of speech; FLAC has the same samples in half the room."),
+]
 
 
 def virtual(context: typer.Context, here: bool) -> bool:

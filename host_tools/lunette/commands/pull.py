@@ -21,6 +21,7 @@ _ASK_EVERY_S = 0.3
 def pull(
     context: typer.Context,
     out: options.Out = Path("recordings"),
+    form: options.Format = options.AudioFormat.wav,
     name: options.Name = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to search.")] = 10.0,
     virtual: options.Virtual = False,
@@ -29,10 +30,12 @@ def pull(
     """Receive every recording that waits on the glasses, and end when none is left."""
     folder = common.folder(out)
     backends = common.backends(options.virtual(context, virtual))
-    common.run(_pull(folder, name, timeout, as_json, backends))
+    common.run(_pull(folder, form.value, name, timeout, as_json, backends))
 
 
-async def _pull(folder: Path, name: str | None, timeout: float, as_json: bool, backends: Backends) -> None:
+async def _pull(
+    folder: Path, form: str, name: str | None, timeout: float, as_json: bool, backends: Backends
+) -> None:
     from lunette import display
     from lunette.listen import Listener
 
@@ -43,6 +46,7 @@ async def _pull(folder: Path, name: str | None, timeout: float, as_json: bool, b
         observe=lambda what, detail: view.observe(what, detail),
         first_timeout_s=timeout,
         patient=False,
+        format=form,
     )
     monitor = display.Monitor(client=lambda: listener.client)
     view = display.choose(monitor, sys.stdout, as_json=as_json)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from lunette import boards, paths
-from lunette.codecs import read_wav
+from lunette.audio_files import read_audio
 from lunette.energy.cell import CHARGE_MA, Cell
 from lunette.energy.day import Day, Press, clock_text
 from lunette.energy.states import USB, Observer, Segment, Span, merge
@@ -191,7 +191,7 @@ class Player:
         self._board = board_data(board)
         self._env = env
         self._progress = progress
-        self._speech = read_wav(paths.DATA / "speech.wav", _RATE)
+        self._speech = read_audio(paths.DATA / "speech.wav", _RATE)
         self._received = 0
         self._received_s = 0.0
         self._lost = 0

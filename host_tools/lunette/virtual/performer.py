@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
-from lunette.codecs import read_wav
+from lunette.audio_files import read_audio
 from lunette.errors import LunetteError
 from lunette.virtual.simulator import VirtualGlasses
 from lunette.virtual.stranger import Stranger
@@ -59,7 +59,7 @@ class Performer:
         path = Path(name)
         path = path if path.is_absolute() else self.folder / path
         if path not in self._clips:
-            self._clips[path] = read_wav(path)
+            self._clips[path] = read_audio(path)
         return self._clips[path]
 
     async def perform(self, do: str, values: dict[str, Any]) -> Any:
