@@ -112,7 +112,7 @@ class InProcessGlasses:
         self.address = address
         self.boot_ms = boot_ms
         self.load = load
-        self.chip = Chip(board.CHIP, sound=sound)
+        self.chip = Chip(board.CHIP, sound=sound, parts=getattr(board, "PARTS", None))
         self.radio = Radio(self.chip.bus)
         self.radio.on_start = self._on_radio_start
         self.phase = OFF

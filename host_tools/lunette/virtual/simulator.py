@@ -82,7 +82,7 @@ class VirtualGlasses:
             flash_image = self._folder / "flash.img"
         self.flash_image = flash_image
         self.sound = Sound()
-        self.chip = Chip(self.board.chip, sound=self.sound)
+        self.chip = Chip(self.board.chip, sound=self.sound, parts=self.board.parts)
         self.radio = Radio(self.chip.bus)
         self._device: Device | None = None
         self._server = ChipServer(self.chip.bus)

@@ -7,9 +7,10 @@ import contextlib
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from lunette.acoustics import Geometry
 from lunette.chips import chip_data
 from lunette.virtual.blocking import wait_for
 from lunette.virtual.chip.analog import Analog
@@ -54,7 +55,8 @@ class Chip:
       program's call returns: whoever runs it in this process must let nothing more of it happen;
     * ``on_change()``: what the chip draws current for is about to change, or has: its clock, a port of I2S.
 
-    `errors` holds what the program's interrupt handlers raised, in this process.
+    `errors` holds what the program's interrupt handlers raised, in this process. `parts` are the board's
+    (``PARTS``): the microphones on its pins, and where they are; without it one hears on all pins.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Chip:
         unique_id: bytes = DEFAULT_ID,
         sound: Sound | None = None,
         reserved: Iterable[int] = (),
+        parts: Mapping[str, Mapping[str, Any]] | None = None,
     ):
         if len(unique_id) != 6:
             raise ValueError("unique_id is 6 bytes")
@@ -73,7 +76,9 @@ class Chip:
         self.bus = Bus()
         self.pins = Pins(self.data, self.bus, reserved)
         self.analog = Analog(self.data, self.bus)
-        self.i2s = I2s(self.data, self.bus, self.pins, self.sound)
+        if parts is not None and "mic" in parts:
+            self.sound.geometry = Geometry.of(parts["mic"])
+        self.i2s = I2s(self.data, self.bus, self.pins, self.sound, parts)
         self.timers = Timers(self.data, self.bus)
         self.memory = Memory(self.data, self.bus)
         self.power = Power(self, self.data, self.bus, self.pins)

@@ -4,7 +4,8 @@ Modelled, from the driver's source: receive DMA in descriptors of 256 frames of 
 become readable when full; ``ibuf // 2048`` of them, of which one is always being filled; the oldest
 is lost silently when nobody reads; MONO is the left channel and 16 bits are the top two bytes; in
 non-blocking mode one transfer under way and one queued, more are dropped silently; one object a port
-and one direction an object; transmit plays silence when it has nothing.
+and one direction an object; transmit plays silence when it has nothing. What microphones send is in
+`microphones.py`.
 Not modelled: I2S slave modes, clock error, samples torn by a DMA that laps a reader in the middle of
 a descriptor, the clock stopping in light sleep, the first samples of a microphone waking up.
 
@@ -18,7 +19,7 @@ import asyncio
 import json
 import math
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +27,9 @@ import numpy as np
 
 from lunette.chips import ChipData
 from lunette.virtual.chip.bus import Bus
+from lunette.virtual.chip.microphones import Capsule, I2sLine, Line, Slots, lines
 from lunette.virtual.chip.pins import Pins
-from lunette.virtual.chip.sound import Pcm, Sound
+from lunette.virtual.chip.sound import Sound
 from lunette.virtual.hal import _ops as ops
 
 MODE_RX, MODE_TX = 1, 2  # i2s_dir_t
@@ -56,6 +58,7 @@ class Session:
     format: int
     rate: int
     ibuf: int
+    pins: tuple[int, int, int]  # sck, ws, sd
     started: float  # time of the loop at which the sample clock started: that of frame 0
     first_sample: int = 0  # sample of the sound that is frame 0
     ended: float | None = None
@@ -253,15 +256,23 @@ class _Port:
 class I2s:
     """`sessions` records every life of a port, the newest last.
 
-    `channel` says where the microphone drives the data line: "left", "right" or "both".
+    `parts` is what the board has wired to the pins; without it, whatever pins a port has lead to an I2S
+    microphone, the left one.
     """
 
-    def __init__(self, data: ChipData, bus: Bus, pins: Pins, sound: Sound):
+    def __init__(
+        self,
+        data: ChipData,
+        bus: Bus,
+        pins: Pins,
+        sound: Sound,
+        parts: Mapping[str, Mapping[str, Any]] | None = None,
+    ):
         self._data = data
         self._pins = pins
         self.bus = bus
         self.sound = sound
-        self.channel = "left"
+        self.lines: list[Line] = lines(parts, sound)
         self.sessions: deque[Session] = deque(maxlen=_MAX_SESSIONS)
         self._ports: dict[int, _Port] = {}
         self.on_change: Callable[[], None] = lambda: None
@@ -300,25 +311,38 @@ class I2s:
         """The bytes that a program reads for runs of frames (first frame, count)."""
         first, count = pieces[0][0], sum(n for _, n in pieces)
         if pieces[-1][0] + pieces[-1][1] == first + count:  # without a gap
-            heard = self._hear(session, first, count)
+            slots = self._on_the_line(session, first, count)
         else:
-            heard = np.concatenate([self._hear(session, at, n) for at, n in pieces])
-        left = heard if self.channel in ("left", "both") else np.zeros_like(heard)
-        if session.format == STEREO:
-            right = heard if self.channel in ("right", "both") else np.zeros_like(heard)
-            left = np.stack([left, right], axis=1).reshape(-1)
+            slots = np.concatenate([self._on_the_line(session, at, n) for at, n in pieces])
+        picked = slots if session.format == STEREO else slots[:, 0]
         if session.bits == 16:
-            return left.astype("<i2").tobytes()
-        return (left.astype("<i4") << 16).tobytes()
+            picked = picked >> 16
+        return picked.astype("<i2" if session.bits == 16 else "<i4").tobytes()
 
-    def _hear(self, session: Session, frame: int, n: int) -> Pcm:
-        if session.rate == self.sound.rate:
-            return self.sound.render(session.first_sample + frame, n)
-        # Another rate than the sound's: linear interpolation on the timeline.
-        at = (frame + np.arange(n)) * (self.sound.rate / session.rate)
-        base = int(at[0])
-        samples = self.sound.render(session.first_sample + base, int(at[-1]) - base + 2)
-        return np.rint(np.interp(at - base, np.arange(len(samples)), samples)).astype(np.int16)
+    def _on_the_line(self, session: Session, frame: int, n: int) -> Slots:
+        for line in self.lines:
+            if line.wired(*session.pins):
+                return line.slots(session, frame, n)
+        return np.zeros((n, 2), np.int32)  # nobody drives it
+
+    def microphone(self, side: str = "left") -> Capsule:
+        """The board's microphone on that side, to give it a fault or noise of its own. Raises ValueError."""
+        if not self.lines:
+            raise ValueError("the board has no microphone")
+        return self.lines[0].capsule(side)
+
+    @property
+    def channel(self) -> str:
+        """Where the board's only I2S microphone drives the line, as `I2sLine.drive` has it. Settable."""
+        return self._i2s_line.driven
+
+    @channel.setter
+    def channel(self, channel: str) -> None:
+        self._i2s_line.drive(channel)
+
+    @property
+    def _i2s_line(self) -> I2sLine:
+        return next(line for line in self.lines if isinstance(line, I2sLine))
 
     # --- requests -----------------------------------------------------------------------------------
 
@@ -341,7 +365,14 @@ class I2s:
             raise OSError(*_ESP_INVALID_ARG)
         loop = asyncio.get_running_loop()
         session = Session(
-            number, p["mode"], p["bits"], p["format"], p["rate"], p["ibuf"], started=loop.time()
+            number,
+            p["mode"],
+            p["bits"],
+            p["format"],
+            p["rate"],
+            p["ibuf"],
+            (p["sck"], p["ws"], p["sd"]),
+            started=loop.time(),
         )
         frame_bytes = RX_FRAME_BYTES if p["mode"] == MODE_RX else session.frame_bytes
         descriptors = p["ibuf"] // (DESCRIPTOR_FRAMES * frame_bytes)
