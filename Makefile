@@ -14,7 +14,7 @@ help:
 	@echo "make doctor  what is wrong with it (BOARD=, PORT=)"
 	@echo "make test    all tests, in some two minutes"
 	@echo "make thorough  the same, with twice as much of what is random"
-	@echo "make lint    ruff, and mypy over host tools and firmware"
+	@echo "make lint    ruff, mypy over host tools and firmware, and the rules of viper kernels"
 	@echo "make scenes  real-time scenes on virtual glasses, a row of numbers for each"
 	@echo "make bench   measurements (out/bench.json)"
 	@echo "make fuzz    hostile bytes by the hundred thousand, about ten minutes"
@@ -58,6 +58,7 @@ lint: $(READY) $(TYPINGS)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file firmware.mypy.ini
+	$(BIN)/python -m lunette.virtual.viper_lint firmware
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lunette.codecs import Dvi4Decoder
 from lunette.paths import FIRMWARE
-from lunette.virtual.viper import check_kernel
+from lunette.virtual.viper_lint import check_kernel
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lunette.virtual import cpython
 from lunette.virtual import viper as v
 from lunette.virtual.cpython import TICKS_PERIOD, DeadlockError, VirtualLoop, micropython_modules, run
-from lunette.virtual.viper import check_kernel, viper
+from lunette.virtual.viper import viper
 
 # The annotations of the kernels below are evaluated when this module is imported.
 ptr8, ptr16, ptr32, uint = v.ptr8, v.ptr16, v.ptr32, v.uint
@@ -543,55 +543,3 @@ def test_decorator_refuses_what_the_compiler_gets_wrong():
         @viper
         def bad(p: ptr8) -> int:
             return p[300]
-
-
-# --- check_kernel -----------------------------------------------------------------------------
-
-HEAD = "import micropython\nfrom micropython import const\nBIG = const(256)\nK = const(BIG - 1)\n"
-
-
-def problems(body, head="@micropython.viper\ndef f(p: ptr8, x: int) -> int:\n"):
-    return check_kernel(HEAD + head + "".join(f"    {line}\n" for line in body.split("\n")))
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ("return p[256]", "constant index 256"),
-        ("return p[-1]", "constant index -1"),
-        ("p[256] = x", "constant index 256"),
-        ("return p[BIG]", "constant index 256"),
-        ("return p[2 * 200]", "constant index 400"),
-        ("return -x", "0 - x"),
-        ("return p[0] + ~x", "x ^ -1"),
-        ("return x & 0xFFFFFFFF", "0xffffffff"),
-        ("return x & (1 << 30)", "0x40000000"),
-        ("yield x", "yield"),
-        ("raise", "bare raise"),
-        ("return int(x * 1.5)", "floats"),
-        ("a, b = x, 2\nreturn a", "Tuple"),
-    ],
-)
-def test_check_kernel_refuses(body, said):
-    (problem,) = problems(body)
-    assert said in problem
-    assert problem.startswith("line 7: f: ")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "return p[255] + p[K] + p[x]",
-        "return x * -1 + (x ^ -1)",
-        "x = -300\nreturn 0 - x",
-        "BIG = x\nreturn p[BIG]",
-        "return x & 0x3FFFFFFF",
-    ],
-)
-def test_check_kernel_accepts(body):
-    assert problems(body) == []
-
-
-def test_check_kernel_looks_at_viper_functions_only():
-    assert problems("return -x", head="def f(p, x):\n") == []
-    assert problems("return x", head="@micropython.viper\ndef f(x: int = 3) -> int:\n")

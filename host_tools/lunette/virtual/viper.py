@@ -14,8 +14,7 @@ is checked instead:
   only be stored, masked with ``&`` and a non-negative int, or converted with ``uint()``; anything else
   raises `OverflowError`.
 
-`check_kernel` finds statically what no run on a PC reveals: the constructs that MicroPython's code
-generators for Xtensa and RISC-V compile wrongly.
+What no run on a PC reveals, `viper_lint` finds in the text; a kernel with a problem is refused here, too.
 
 Not modelled: the static typing of locals (MicroPython's own compiler reports it), pointers made from
 integers, and whether a call to an ordinary function allocates.
@@ -28,16 +27,15 @@ import functools
 import inspect
 import operator
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 
+from lunette.virtual.viper_lint import offences_of
+
 _INT_MIN, _INT_MAX = -(1 << 31), (1 << 31) - 1
 _UINT_MAX = (1 << 32) - 1
-# Small integers of a 32-bit MicroPython; a larger literal is an object, which viper cannot calculate with.
-_SMALL_MIN, _SMALL_MAX = -(1 << 30), (1 << 30) - 1
-_MAX_CONST_INDEX = 255
 
 
 class UInt(int):
@@ -330,8 +328,7 @@ def viper(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: the CPython stand-in for ``@micropython.viper``.
 
     Raises:
-        SyntaxError: the kernel uses what a MicroPython code generator compiles wrongly, or what
-            viper does not have.
+        SyntaxError: `viper_lint` has something to say of the kernel, or viper has not what it uses.
     """
     try:
         lines, first_line = inspect.getsourcelines(function)
@@ -342,7 +339,7 @@ def viper(function: Callable[..., Any]) -> Callable[..., Any]:
     if not isinstance(kernel, ast.FunctionDef):
         raise SyntaxError(f"{function.__name__}: viper takes plain functions only")
     constants = {key: value for key, value in function.__globals__.items() if type(value) is int}
-    problems = list(_hazards(kernel, constants))
+    problems = offences_of(kernel, constants)
     if problems:
         raise SyntaxError("; ".join(problems))
 
@@ -374,105 +371,3 @@ def viper(function: Callable[..., Any]) -> Callable[..., Any]:
         return leave(checked(*[convert(arg) for convert, arg in zip(enter, args, strict=True)]))
 
     return run
-
-
-# --- Static check ---------------------------------------------------------------------------------
-
-
-def _constant(node: ast.AST, constants: dict[str, int]) -> int | None:
-    """The integer that MicroPython's compiler folds ``node`` to, or None."""
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        return node.value
-    if isinstance(node, ast.Name):
-        return constants.get(node.id)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Invert):
-        value = _constant(node.operand, constants)
-        if value is not None:
-            return -value if isinstance(node.op, ast.USub) else ~value
-    if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-        left, right = _constant(node.left, constants), _constant(node.right, constants)
-        if left is not None and right is not None:
-            try:
-                return _BINARY[type(node.op)][2](left, right)
-            except (ArithmeticError, ValueError):
-                return None
-    return None
-
-
-def _hazards(kernel: ast.FunctionDef, constants: dict[str, int]) -> Iterator[str]:
-    """Problems of one kernel, each as ``line N: NAME: what is wrong``."""
-
-    def problem(node: ast.AST, text: str) -> str:
-        return f"line {getattr(node, 'lineno', kernel.lineno)}: {kernel.name}: {text}"
-
-    if kernel.args.defaults or kernel.args.kwonlyargs or kernel.args.vararg or kernel.args.kwarg:
-        yield problem(kernel, "arguments are positional and have no defaults")
-    # A local of the same name hides a module's constant from the compiler's folding, too.
-    stored = {n.id for n in ast.walk(kernel) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    hidden = stored | {arg.arg for arg in kernel.args.args}
-    known = {name: value for name, value in constants.items() if name not in hidden}
-    for node in (part for statement in kernel.body for part in ast.walk(statement)):
-        if isinstance(node, ast.Subscript):
-            index = _constant(node.slice, known)
-            if index is not None and not 0 <= index <= _MAX_CONST_INDEX:
-                yield problem(node, f"constant index {index}, must be 0..{_MAX_CONST_INDEX}")
-        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Invert):
-            if _constant(node, known) is None:
-                instead = "0 - x" if isinstance(node.op, ast.USub) else "x ^ -1"
-                yield problem(node, f"unary operator clobbers its operand, write `{instead}`")
-        elif isinstance(node, ast.Yield | ast.YieldFrom | ast.Await):
-            yield problem(node, "a kernel cannot yield")
-        elif isinstance(node, ast.Raise) and node.exc is None:
-            yield problem(node, "bare raise")
-        elif isinstance(node, ast.Constant) and isinstance(node.value, float | complex):
-            yield problem(node, "floats allocate")
-        elif isinstance(node, ast.List | ast.Dict | ast.Set | ast.Lambda | ast.ListComp | ast.GeneratorExp):
-            yield problem(node, f"{type(node).__name__} allocates")
-        elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load):
-            yield problem(node, "Tuple allocates")
-        elif isinstance(node, ast.Call) and node.keywords:
-            yield problem(node, "keyword arguments allocate")
-        if isinstance(node, ast.Constant | ast.Name | ast.BinOp | ast.UnaryOp):
-            value = _constant(node, known)
-            if value is not None and not _SMALL_MIN <= value <= _SMALL_MAX:
-                yield problem(node, f"constant {value:#x} is no small integer on a 32-bit MicroPython")
-
-
-def _last_name(node: ast.expr) -> str:
-    """``const`` of ``micropython.const`` and of ``const``."""
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-
-
-def _module_constants(tree: ast.Module) -> dict[str, int]:
-    """Names bound by ``NAME = const(...)`` at module level, which the compiler folds."""
-    found: dict[str, int] = {}
-    for node in tree.body:
-        if not (isinstance(node, ast.Assign) and len(node.targets) == 1):
-            continue
-        target, value = node.targets[0], node.value
-        if isinstance(target, ast.Name) and isinstance(value, ast.Call) and value.args:
-            folded = _constant(value.args[0], found) if _last_name(value.func) == "const" else None
-            if folded is not None:
-                found[target.id] = folded
-    return found
-
-
-def check_kernel(source: str) -> list[str]:
-    """Check every viper function in the text of a module.
-
-    Refused: constant indices below 0 or above 255, unary ``-x`` and ``~x`` on variables, default or
-    keyword arguments, ``yield``, bare ``raise``, constants that are not small integers on a 32-bit
-    MicroPython, and what allocates by construction (floats, tuples, lists, keyword calls).
-
-    Returns:
-        One line a problem, ``line N: FUNCTION: what is wrong``; empty if there is none.
-    """
-    tree = ast.parse(source)
-    constants = _module_constants(tree)
-    problems: list[str] = []
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.FunctionDef):
-            continue
-        if "viper" in map(_last_name, node.decorator_list):
-            problems.extend(_hazards(node, constants))
-    return problems
