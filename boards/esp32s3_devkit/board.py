@@ -9,8 +9,17 @@ JOURNAL_KB = 1024  # with PSRAM about 2 minutes of speech; without it what fits 
 PARTS = {
     "talk": {"driver": "button", "pin": 1, "active": 0, "pull": "up"},
     "light": {"driver": "led", "pin": 2, "active": 1},
-    # Both share the three wires: L/R low is the left one, high the right one. The firmware takes the left.
-    "mic": {"driver": "i2s_microphone", "port": 0, "sck": 4, "ws": 5, "sd": 6, "ibuf": 32768, "channels": 2},
+    # Both share the three wires: L/R low is the left one, high the right one. On glasses: at the hinges.
+    "mic": {
+        "driver": "i2s_microphone",
+        "port": 0,
+        "sck": 4,
+        "ws": 5,
+        "sd": 6,
+        "ibuf": 32768,
+        "channels": 2,
+        "positions": ((-68, -10, 0), (68, -10, 0)),
+    },
 }
 
 # No BATTERY: the board lives on USB. So this is mA at its 5 V, unless a unit is said; its regulator is linear

@@ -11,7 +11,19 @@ class BoardError(ValueError):
 def _microphone(data, light):
     from glasses.parts.i2s_microphone import I2SMicrophone
 
-    return I2SMicrophone(light, data["port"], data["sck"], data["ws"], data["sd"], data.get("ibuf", 32768))
+    channels = data.get("channels", 1)
+    return I2SMicrophone(
+        light,
+        data["port"],
+        data["sck"],
+        data["ws"],
+        data["sd"],
+        data.get("ibuf", 32768),
+        channels,
+        data.get("gain_db", 0),
+        data["positions"] if channels == 2 else data.get("positions"),
+        data.get("mouth"),
+    )
 
 
 def _battery(data):

@@ -92,11 +92,14 @@ def test_after_a_deploy_without_a_start(tmp_path: Path) -> None:
             # Each of two kernels wrong in its own way, and one that is good, from source.
             text = (paths.FIRMWARE / "glasses" / "dsp" / "pcm.py").read_text()
             wrong = text.replace("top = sample", "top = sample & 0x7FFE")
-            wrong = wrong.replace("dst[i] = src[i + i + 1]", "dst[i + 1] = src[i + i + 1]")
-            assert wrong.count("0x7FFE") == wrong.count("dst[i + 1]") == 1
+            assert wrong.count("0x7FFE") == 1
+            stray = (paths.FIRMWARE / "glasses" / "dsp" / "i2s.py").read_text()
+            stray = stray.replace("pcm[at >> stereo]", "pcm[(at >> stereo) + 1]")
+            assert stray.count("[(at >> stereo) + 1]") == 1
             await on_glasses(
                 port,
                 f"with open('/firmware_a/glasses/dsp/pcm.py', 'w') as file: file.write({wrong!r})\n"
+                f"with open('/firmware_a/glasses/dsp/i2s.py', 'w') as file: file.write({stray!r})\n"
                 "with open('/firmware_a/glasses/bus.mpy', 'a') as file: file.write('x')\n"
                 "import os\n"
                 "os.remove('/main.py')",
@@ -106,9 +109,9 @@ def test_after_a_deploy_without_a_start(tmp_path: Path) -> None:
             rows = found["kernels"]["data"]["kernels"]
             assert {name for name, row in rows.items() if "wrong" in row or "stray" in row} == {
                 "pcm.peak",
-                "pcm.i2s32_to_16",
+                "i2s.pick",
             }
-            assert "pcm.i2s32_to_16, compiled on the chip, writes beside" in found["kernels"]["finding"]
+            assert "i2s.pick, compiled on the chip, writes beside" in found["kernels"]["finding"]
             assert rows["pcm.copy"]["form"].endswith("pcm.py")
             assert found["files"]["data"]["wrong"] == ["glasses/bus.mpy"]
             assert "main.py is missing" in found["files"]["finding"]

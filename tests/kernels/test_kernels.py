@@ -174,22 +174,6 @@ def test_copy_towards_lower_offsets_in_one_buffer(checked):
     assert buffer == b"cdefef"
 
 
-@relaxed
-@given(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=40))
-def test_i2s32_to_16(kernels, words):
-    raw = np.array(words, "<i4")
-    _, (_, dst) = kernels.call("pcm.i2s32_to_16", raw.tobytes(), b"\x5a" * (2 * len(words) + 2), len(words))
-    assert dst == (raw >> 16).astype("<i2").tobytes() + b"\x5a\x5a"
-
-
-def test_i2s32_to_16_in_place(checked):
-    from dsp import pcm
-
-    buffer = bytearray(np.array([-65536, 0x12345678, -1], "<i4").tobytes())
-    pcm.i2s32_to_16(buffer, buffer, 3)
-    assert np.frombuffer(buffer, "<i2")[:3].tolist() == [-1, 0x1234, -1]
-
-
 def check_levels(kernels, pcm):
     wide = pcm.astype(np.int64)
     square = int((wide**2).sum()) // len(pcm) if len(pcm) else 0

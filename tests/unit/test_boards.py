@@ -288,6 +288,36 @@ WRONG_BOARD: list[tuple[str, str, str]] = [
         'PARTS["mic"]["ibuf"] is 4096, not a number from 6144 to 98304; put',
     ),
     ('"port": 0', '"port": 0, "channels": 3', 'PARTS["mic"]["channels"] is 3, not 1 or 2; put'),
+    (
+        '"port": 0',
+        '"port": 0, "gain_db": 10',
+        'PARTS["mic"]["gain_db"] is 10, not 0 or 6 or 12 or 18 or 24 or 30',
+    ),
+    (
+        '"port": 0',
+        '"port": 0, "channels": 2',
+        'PARTS["mic"] has two channels and lacks "positions"; say where',
+    ),
+    (
+        '"port": 0',
+        '"port": 0, "channels": 2, "positions": ((0, 0, 0),)',
+        'PARTS["mic"]["positions"] has 1, and "channels" is 2; give one for each',
+    ),
+    (
+        '"port": 0',
+        '"port": 0, "channels": 2, "positions": ((0, 0, 0), (0, 0))',
+        'PARTS["mic"]["positions"] is ((0, 0, 0), (0, 0)), not a tuple of (x, y, z) in mm',
+    ),
+    (
+        '"port": 0',
+        '"port": 0, "channels": 2, "positions": ((70, 0, 0), (70, -5, 0))',
+        'PARTS["mic"]["positions"] are 5 mm apart; two that work as one are 10 to 200 mm apart',
+    ),
+    (
+        '"port": 0',
+        '"port": 0, "mouth": (0, 20, -7500)',
+        'PARTS["mic"]["mouth"] is (0, 20, -7500), not (x, y, z) in mm, each from -300 to 300; put',
+    ),
     ('"sck": 4', '"sck": 99', 'PARTS["mic"]["sck"] is 99: esp32s3 has no such pin; pick one of GPIO 4, 7, 9'),
     (
         '"ratio": 2.0',

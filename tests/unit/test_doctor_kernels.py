@@ -90,10 +90,6 @@ def copy(dst: Any, dst_off: int, src: Any, src_off: int, n: int) -> None:
     dst[dst_off : dst_off + n] = bytes(src)[src_off : src_off + n]
 
 
-def narrow(src: Any, dst: Any, n: int) -> None:
-    dst[: 2 * n] = (np.frombuffer(bytes(src), "<i4")[:n] >> 16).astype("<i2").tobytes()
-
-
 def peak(pcm: Any, n: int) -> int:
     return min(32767, int(np.abs(samples(pcm)[:n]).max(initial=0)))
 
@@ -109,7 +105,6 @@ REFERENCES = {name.partition(".")[2]: kernel for name, kernel in equivalents().i
     "crc32.update": update,
     "halfband.decimate": decimate,
     "pcm.copy": copy,
-    "pcm.i2s32_to_16": narrow,
     "pcm.peak": peak,
     "pcm.mean_square": mean_square,
     "pcm._root": lambda x: int(np.floor(np.sqrt(x))),

@@ -1,4 +1,4 @@
-"""Samples and bytes: copying, narrowing, and how loud it is.
+"""Samples and bytes: copying, and how loud it is.
 
 ``pcm`` buffers are int16 in the machine's order, counted in samples.
 """
@@ -15,15 +15,6 @@ def copy(dst: ptr8, dst_off: int, src: ptr8, src_off: int, n: int):
     i = 0
     while i < n:
         dst[dst_off + i] = src[src_off + i]
-        i += 1
-
-
-@micropython.viper
-def i2s32_to_16(src: ptr16, dst: ptr16, n: int):
-    """The upper 16 bits of each of ``n`` little-endian 32-bit samples. ``dst`` may be ``src``."""
-    i = 0
-    while i < n:
-        dst[i] = src[i + i + 1]
         i += 1
 
 

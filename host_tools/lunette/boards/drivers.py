@@ -3,6 +3,7 @@ that each of them takes."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,13 @@ _LEVEL = one_of(0, 1)
 _PULL = one_of("up", "down", None)
 _GPIO = whole(0, 99)  # which of them the chip has is for `lunette.boards.pins`
 _CELL_V = number(2.5, 4.5)
+_GAIN = one_of(*range(0, 31, 6))
+_PLACE = Kind(lambda value: _is_place(value), "(x, y, z) in mm, each from -300 to 300")
+_PLACES = Kind(
+    lambda value: isinstance(value, tuple) and all(_is_place(place) for place in value),
+    "a tuple of (x, y, z) in mm, each from -300 to 300",
+)
+_APART_MM = (10, 200)
 DESCRIPTOR_BYTES = 2048  # of the I2S driver's ring: three at least, of which one is being filled
 
 
@@ -25,6 +33,11 @@ class Driver:
     pins: tuple[str, ...]
     needed: dict[str, Kind] = field(default_factory=dict)
     allowed: dict[str, Kind] = field(default_factory=dict)
+
+
+def _is_place(value: Any) -> bool:
+    reach = number(-300, 300)  # no part of any glasses is farther than that from the nose
+    return isinstance(value, tuple) and len(value) == 3 and all(reach.fits(number) for number in value)
 
 
 def _ibuf(chip: ChipData) -> Kind:
@@ -41,8 +54,14 @@ def drivers(chip: ChipData) -> dict[str, Driver]:
             "mic",
             ("sck", "ws", "sd"),
             {"port": port},
-            # Two channels: a second microphone on the same wires, its L/R high. The firmware takes the left.
-            {"ibuf": _ibuf(chip), "channels": one_of(1, 2)},
+            # Two channels: a second microphone on the same wires, its L/R high.
+            {
+                "ibuf": _ibuf(chip),
+                "channels": one_of(1, 2),
+                "gain_db": _GAIN,
+                "positions": _PLACES,
+                "mouth": _PLACE,
+            },
         ),
         "battery": Driver(
             "battery",
@@ -95,8 +114,31 @@ def check_parts(subject: Subject, chip: ChipData, parts: Any) -> None:
             if key in data:
                 subject.need(f'{where}["{key}"]', data[key], kind)
         _check_sense(subject, where, data)
+        _check_places(subject, where, data)
         if data["driver"] == "battery":
             _check_divider(subject, chip, where, data)
+
+
+def _check_places(subject: Subject, where: str, data: dict[str, Any]) -> None:
+    """Where the microphones are: there if there are two, as many as those, and apart."""
+    channels, places = data.get("channels", 1), data.get("positions")
+    if places is None:
+        if channels == 2:
+            raise subject.error(
+                f'{where} has two channels and lacks "positions"',
+                "say where they are, the left one first: ((x, y, z), (x, y, z)) in mm from the bridge of the "
+                "nose",
+            )
+        return
+    if len(places) != channels:
+        raise subject.error(
+            f'{where}["positions"] has {len(places)}, and "channels" is {channels}', "give one for each"
+        )
+    if channels == 2 and not _APART_MM[0] <= math.dist(*places) <= _APART_MM[1]:
+        raise subject.error(
+            f'{where}["positions"] are {math.dist(*places):.0f} mm apart',
+            f"two that work as one are {_APART_MM[0]} to {_APART_MM[1]} mm apart",
+        )
 
 
 def _check_sense(subject: Subject, where: str, data: dict[str, Any]) -> None:

@@ -30,18 +30,6 @@ KERNELS = (
         "a coded frame",
         per_frame=1,
     ),
-    Kernel(
-        _MODULE,
-        "i2s32_to_16",
-        {
-            "noise": (("bytes", 1280, 1), ("fill", 640, 0x5A), 320),
-            "in place": (("bytes", 128, 2), ("same", 0), 32),
-            "full scale": (("wave", 64, (-1, 32767, 0, -32768)), ("fill", 64, 0), 32),
-            "nothing": (("bytes", 8, 3), ("fill", 4, 0x5A), 0),
-        },
-        "noise",
-        "a frame",
-    ),
     Kernel(_MODULE, "peak", _LEVELS, "speech", "a frame"),
     Kernel(
         _MODULE,
