@@ -16,7 +16,7 @@ from typing import Any
 from lunette import pairing
 from lunette.asking import Asking
 from lunette.connection import GlassesClient
-from lunette.errors import Disconnected, InUse, LunetteError, NotPaired, Refused
+from lunette.errors import Disconnected, InUse, LunetteError, NotPaired, Refused, UnknownCodec
 from lunette.finding import Backends, Found, explain, find, scan
 from lunette.listen import Listener
 from lunette.recording import Recording
@@ -32,6 +32,7 @@ __all__ = [
     "NotPaired",
     "Recording",
     "Refused",
+    "UnknownCodec",
     "connect",
     "explain",
     "find",

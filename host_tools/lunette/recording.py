@@ -101,7 +101,7 @@ class Recording:
     @property
     def gaps_s(self) -> list[list[float]]:
         """The gaps in seconds: [begin, duration] of each."""
-        return [[round(first / self.rate, 6), round(count / self.rate, 6)] for first, count in self.gaps]
+        return [[first / self.rate, count / self.rate] for first, count in self.gaps]
 
     def has_room(self, index: int, frame: bytes) -> bool:
         """That frame does not make it longer than a recording can be."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hosts import FOLDER, OWNER, Crash, CrashingDisk, Host
 
+from lunette import records
 from lunette.protocol import wire
 from lunette.receiver import Receiver, Work, Write
 from lunette.store import Store
@@ -244,7 +245,17 @@ def test_nonsense_fills_neither_memory_nor_disk() -> None:
 
 @pytest.mark.parametrize(
     "meta",
-    [{"rate": 0}, {"rate": "fast"}, {"frame": 0}, {"frame": 1e9}, {"frame": -3}, {"cause": 7, "rate": None}],
+    [
+        {"rate": 0},
+        {"rate": "fast"},
+        {"frame": 0},
+        {"frame": 1e9},
+        {"frame": -3},
+        {"cause": 7, "rate": None},
+        {"codec": None},
+        {"codec": ["dvi4"]},
+        {"codec": "\x1b[2J" * 300},
+    ],
 )
 def test_strange_metadata_is_survived(meta: dict[str, Any]) -> None:
     it, _ = host()
@@ -252,6 +263,36 @@ def test_strange_metadata_is_survived(meta: dict[str, Any]) -> None:
     assert it.recorded[0].crc_ok and it.recorded[0].seconds > 0
     (about,) = (data for name, data in it.disk.final().items() if name.endswith(".json"))
     assert json.loads(about)["meta"] == meta
+
+
+def test_speech_in_an_unknown_codec_is_told_kept_and_acknowledged() -> None:
+    it, sent = host()
+    data = bytes(range(50))
+    it.hear((wire.OPEN, 1, "speech", {"codec": "opus"}), *letters(1, data), closing(1, data))
+    assert [what for what, _ in it.told if what != "frame"] == [
+        "recording", "recorded", "problem", "acknowledged",
+    ]  # fmt: skip
+    (problem,) = (detail for what, detail in it.told if what == "problem")
+    (name,) = (name for name in it.disk.final() if name.endswith(".frames"))
+    assert "'opus'" in problem and name in problem and "newer" in problem
+    assert b"".join(frame for _, frame in records.unpack(it.disk.final()[name])[0]) == data
+    assert sent[-1] == (ACK, 1, 51)
+    it.hear((wire.OPEN, 2, "speech", {"codec": "opus"}), (wire.DATA, 2, 0, b"x"), (wire.GONE, 2))
+    assert [what for what, _ in it.told][-2:] == ["recorded", "problem"]
+
+
+def test_gap_frames_are_frames_to_the_checksum_and_time_to_the_listener() -> None:
+    it, sent = host()
+    meta = {"codec": "pcm", "rate": 16000, "frame": 80}
+    frames = [bytes(160), b"\x80\x3e\0", bytes(160)]
+    whole = [(wire.OPEN, 1, "speech", meta), (wire.DATA, 1, 0, frames[0])]
+    whole += [(wire.MORE, frame) for frame in frames[1:]]
+    it.hear(*whole, (wire.CLOSE, 1, 3, zlib.crc32(b"".join(frames)), {"lost": 0}))
+    (recording,) = it.recorded
+    assert (recording.crc_ok, recording.lost, recording.seconds) == (True, 0, 1.01)
+    (about,) = (json.loads(data) for name, data in it.disk.final().items() if name.endswith(".json"))
+    assert about["gaps"] == [[0.005, 1.0]] and about["frames"] == 3
+    assert sent == [(ACK, 1, 4)]
 
 
 def test_held_recordings_are_acknowledged_when_they_are_taken() -> None:

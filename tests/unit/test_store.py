@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
+import warnings
 import wave
 import zlib
 from pathlib import Path
@@ -14,13 +17,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
+from hosts import Crash, CrashingDisk, Host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lunette import records
 from lunette.codecs import decode_dvi4
 from lunette.disk import Lock
-from lunette.errors import LunetteError
+from lunette.errors import LunetteError, UnknownCodec
+from lunette.protocol import wire
+from lunette.recording import MOST_SAMPLES, Recording
 from lunette.store import Store
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import audioop
 
 META = {"codec": "dvi4", "rate": 16000, "frame": 320, "cause": "button"}
 OWNER = "C0:FF:EE:00:00:01"
@@ -344,3 +356,208 @@ def test_a_computer_that_stops_keeps_what_is_on_disk(tmp_path: Path) -> None:
     store.close()
     (left,) = Store(tmp_path, OWNER).recordings.values()
     assert left.next_index == left.stored == 3
+
+
+# --- codecs, gaps, formats ------------------------------------------------------------------------
+
+SIZES = {"dvi4": (320, 164), "mulaw": (160, 160), "pcm": (80, 160)}
+GAP = st.one_of(st.integers(0, 2000), st.sampled_from([1, 319, 320, 321]))
+# Frames of speech (a seed), gaps (how long), and frames that the glasses lost (how many).
+PARTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("speech"), st.integers(0, 99)),
+        st.tuples(st.just("gap"), GAP),
+        st.tuples(st.just("lost"), st.integers(1, 3)),
+    ),
+    max_size=10,
+)
+
+
+def speech_meta(codec: str) -> dict[str, Any]:
+    return {"codec": codec, "rate": 16000, "frame": SIZES[codec][0]}
+
+
+def lay_out(codec: str, parts: list[tuple[str, int]]) -> tuple[list[tuple[int, bytes]], Any, Any, int]:
+    """(index, frame) of all frames, the samples and which of them a gap took, and the count: frame by frame,
+    with the standard library's decoders."""
+    size, coded = SIZES[codec]
+    frames, pieces, index = [], [], 0
+    for what, value in parts:
+        if what == "speech":
+            data = frame(value) if codec == "dvi4" else np.random.default_rng(value).bytes(coded)
+            decoded = {
+                "dvi4": lambda d: audioop.adpcm2lin(
+                    d[4:], 2, (int.from_bytes(d[:2], "big", signed=True), d[2])
+                )[0],
+                "mulaw": lambda d: audioop.ulaw2lin(d, 2),
+                "pcm": bytes,
+            }[codec](data)
+            pieces.append((np.frombuffer(decoded, "<i2"), False))
+        elif what == "gap":
+            data = value.to_bytes(3, "little")
+            pieces.append((np.zeros(value, np.int16), True))
+        else:
+            pieces += [(np.zeros(size, np.int16), False)] * value
+            index += value
+            continue
+        frames.append((index, data))
+        index += 1
+    pcm = np.concatenate([np.zeros(0, np.int16), *(samples for samples, _ in pieces)])
+    missing = np.concatenate([np.zeros(0, bool), *(np.full(len(samples), gap) for samples, gap in pieces)])
+    return frames, pcm, missing, index
+
+
+@settings(max_examples=60)
+@pytest.mark.parametrize("codec", SIZES)
+@given(parts=PARTS)
+def test_gaps_are_silence_at_their_place_in_any_codec(codec: str, parts: list[tuple[str, int]]) -> None:
+    frames, pcm, missing, count = lay_out(codec, parts)
+    recording = Recording(1, "speech", speech_meta(codec))
+    for index, data in frames:
+        recording.take(index, data)
+    assert np.array_equal(recording.pcm(count), pcm)
+    assert recording.pcm(count).dtype == np.int16
+    told = np.zeros(len(pcm), bool)
+    for first, samples in recording.gaps:
+        assert samples > 0 and not told[first : first + samples].any()
+        assert first == 0 or not told[first - 1], "gaps that touch are one"
+        told[first : first + samples] = True
+    assert np.array_equal(told, missing)
+    lost_at_the_end = count - recording.next_index
+    assert recording.samples == len(pcm) - lost_at_the_end * SIZES[codec][0]
+    assert recording.seconds == recording.samples / 16000
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(sorted(SIZES)), PARTS.filter(any))
+def test_flac_and_wav_have_the_same_samples(tmp_path_factory: Any, codec: str, parts: Any) -> None:
+    frames, pcm, _, count = lay_out(codec, parts)
+    for form in ("wav", "flac"):
+        folder = tmp_path_factory.mktemp("store")
+        store = Store(folder, OWNER, format=form)
+        recording = store.open(1, "speech", speech_meta(codec), 0.0)
+        for index, data in frames:
+            assert store.add(recording, index, data)
+        store.finish(recording, count, recording.crc, {})
+        store.release(recording)
+        path = recording.path
+        assert path is not None and recording.next_index == count and recording.samples == len(pcm)
+        assert path.suffix == ("." + form if len(pcm) else ".wav"), "FLAC without samples is none"
+        about = json.loads(path.with_suffix(".json").read_text())
+        assert about["file"] == path.name
+        assert about["gaps"] == [[at / 16000, samples / 16000] for at, samples in recording.gaps]
+        if len(pcm):
+            heard, rate = soundfile.read(path, dtype="int16")
+            assert rate == 16000 and np.array_equal(heard, pcm)
+            assert np.array_equal(recording.pcm(), pcm), "from the file"
+
+
+def test_gaps_are_known_after_a_crash_and_after_the_end(tmp_path: Path) -> None:
+    meta = speech_meta("mulaw")
+    store = Store(tmp_path, OWNER)
+    recording = store.open(1, "speech", meta, 0.0)
+    for index, data in enumerate((bytes(160), b"\x10\0\0", b"\x20\0\0", bytes(160))):
+        store.add(recording, index, data)
+    store.close()
+    left = Store(tmp_path, OWNER).recordings[1]
+    assert (left.gaps, left.samples) == (recording.gaps, recording.samples) == ([(160, 48)], 368)
+    again = Store(tmp_path, OWNER)
+    again.finish(again.recordings[1], 4, None, {})
+    again.close()
+    left = Store(tmp_path, OWNER).recordings[1]
+    assert left.complete and (left.gaps, left.samples) == ([(160, 48)], 368)
+
+
+def test_gaps_cannot_fill_the_memory() -> None:
+    def gap(samples: int) -> bytes:
+        return samples.to_bytes(3, "little")
+
+    store = Store(None, OWNER)
+    recording = store.open(1, "speech", META, 0.0)
+    taken = sum(store.add(recording, index, gap(2**24 - 1)) for index in range(1000))
+    assert taken == MOST_SAMPLES // (2**24 - 1)
+    other = store.open(2, "speech", META, 0.0)
+    for index in range(taken - 1):
+        store.add(other, index, gap(2**24 - 1))
+    assert store.add(other, taken - 1, gap(MOST_SAMPLES - other.samples - 400))
+    assert not store.add(other, taken + 1, frame(1)), "with a hole before it"
+    assert store.add(other, taken, frame(1))
+    assert not store.add(other, taken + 1, frame(2))
+    assert not store.add(other, taken + 1, gap(81))
+    assert store.add(other, taken + 1, gap(80))
+    assert other.samples == MOST_SAMPLES
+    assert other.most_frames() == other.next_index, "whatever CLOSE counts"
+
+
+@pytest.mark.parametrize("size", [320, 4096])
+def test_the_glasses_count_of_frames_cannot_fill_the_memory(size: int) -> None:
+    recording = Recording(1, "speech", META | {"frame": size}, next_index=3)
+    assert recording.most_frames() * size <= MOST_SAMPLES < (recording.most_frames() + 1) * size
+
+
+def test_what_cannot_be_decoded_is_kept_as_it_is(tmp_path: Path) -> None:
+    meta = {"codec": "opus", "rate": 16000, "frame": 320}
+    store = Store(tmp_path, OWNER, format="flac")
+    recording = store.open(1, "speech", meta, 0.0)
+    frames = [(0, b"abc"), (1, b"d" * 60), (4, b""), (5, bytes(164))]
+    for index, data in frames:
+        assert store.add(recording, index, data)
+    store.flush(recording)
+    store.finish(recording, 7, recording.crc, {"lost": 3})
+    path = recording.path
+    assert path is not None and path.suffix == ".frames"
+    assert records.unpack(path.read_bytes()) == (frames, path.stat().st_size)
+    about = json.loads(path.with_suffix(".json").read_text())
+    assert (about["file"], about["meta"], about["lost"], about["crc_ok"]) == (path.name, meta, 3, True)
+    for _ in range(2):
+        assert recording.payload() == b"abc" + b"d" * 60 + bytes(164)
+        with pytest.raises(UnknownCodec, match="opus"):
+            recording.pcm()
+        store.release(recording)
+    path.unlink()
+    with pytest.raises(LunetteError, match="cannot read"):
+        recording.payload()
+
+
+def test_a_format_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="ogg"):
+        Store(tmp_path, OWNER, format="ogg")
+
+
+@pytest.mark.parametrize(("first", "then"), [("flac", "flac"), ("flac", "wav"), ("wav", "flac")])
+@pytest.mark.parametrize("codec", ["dvi4", "opus"])
+def test_killed_at_any_step_it_is_one_file_in_the_end(codec: str, first: str, then: str) -> None:
+    """Whatever format the next program is asked for."""
+    meta = {"codec": codec, "rate": 16000, "frame": 320}
+    frames = [frame(i) if i != 20 else b"\x40\1\0" for i in range(40)]
+    whole: list[Any] = [(wire.OPEN, 1, "speech", meta)]
+    whole += [(wire.DATA, 1, index, data) for index, data in enumerate(frames)]
+    whole.append((wire.CLOSE, 1, 40, zlib.crc32(b"".join(frames)), {"lost": 0}))
+    steps = 1000
+    finished_first = 0
+    for crash_at in range(1, steps):
+        disk = CrashingDisk(random.Random(crash_at))
+        disk.crash_at = crash_at
+        try:
+            Host(disk, lambda request: None, format=first).hear(*whole)
+        except Crash:
+            disk = disk.after_crash()
+        else:
+            steps = 0
+        finished_first += len(disk.final()) == 2
+        again = Host(disk, lambda request: None, format=then)
+        again.connect()
+        again.hear((wire.HELLO, {}), *whole)
+        (about,) = (json.loads(data) for name, data in disk.final().items() if name.endswith(".json"))
+        (name,) = (name for name in disk.final() if not name.endswith(".json"))
+        assert about["file"] == name and about["crc_ok"]
+        content = disk.final()[name]
+        if codec == "opus":
+            assert [data for _, data in records.unpack(content)[0]] == frames
+        else:
+            heard, _ = soundfile.read(io.BytesIO(content), dtype="int16")
+            expected = [np.zeros(320, np.int16) if len(f) == 3 else decode_dvi4(f) for f in frames]
+            assert np.array_equal(heard, np.concatenate(expected))
+        if not steps:
+            break
+    assert not steps and finished_first > 1, "it was killed before and after the file was there"
