@@ -8,6 +8,7 @@ import json
 import struct
 import subprocess
 import sys
+import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ from lunette.virtual import interpreter
 from lunette.virtual.air import LinkModel
 from lunette.virtual.bleak_backend import VirtualScanner
 from lunette.virtual.cpython import micropython_modules
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import audioop
 
 TAIL = "-e8f2-537e-4f6c-d104768a1214"
 MAIN, AUDIO, CODEC = (f"19b1000{n}{TAIL}" for n in "012")
@@ -166,6 +171,24 @@ def test_speech_arrives_whole_filtered_and_in_order(folder: Path, mtu: int, frag
         assert np.array_equal(again, narrow(reference(world.heard()[: 2 * len(again)])))
 
     run_omi(folder, test, model=LinkModel(mtu=mtu, interval_ms=7.5, pdus_per_event=None))
+
+
+@pytest.mark.parametrize("codec, pieces", [("mulaw", 2), ("pcm", 4)])
+def test_other_codecs_of_the_journal(folder: Path, codec: str, pieces: int) -> None:
+    async def test(world: World) -> None:
+        phone = await Phone.connect(world)
+        world.say(speech(3))
+        await world.talk(0.731)
+        await asyncio.sleep(0.5)
+        phone.check_order()
+        assert [packet[2] for packet in phone.packets] == [0] * 37 * pieces
+        heard = world.heard()[: 37 * FRAME]
+        if codec == "mulaw":
+            coded = audioop.lin2ulaw(np.asarray(heard, "<i2").tobytes(), 2)
+            heard = np.frombuffer(audioop.ulaw2lin(coded, 2), "<i2")
+        assert np.array_equal(phone.pcm, narrow(heard))
+
+    run_omi(folder, test, model=LinkModel(mtu=517, interval_ms=7.5, pdus_per_event=None), codec=codec)
 
 
 def test_it_is_live(folder: Path) -> None:
@@ -389,7 +412,6 @@ class Fake: pass
 sys.modules["bluetooth"] = sys.modules["machine"] = Fake()
 sys.modules["machine"].RTC = Fake
 from glasses.compat import omi
-from glasses.dsp import adpcm
 from glasses.journal import Journal
 
 class Link:
@@ -415,12 +437,15 @@ bus, ble, journal = Bus(), Ble(), Journal(60000)
 audio = omi.Audio(Link(), journal, bus)
 audio.bind(ble, (1, 2), None)
 audio.connected(0)
-recording = journal.open("speech", {{"codec": "dvi4"}})
+from glasses.coder import Coder
+coder = Coder({codec!r})
+recording = journal.open("speech", {{"codec": coder.codec, "frame": coder.frame_samples}})
 bus.handlers["recording"]("recording", 0, recording.number)
-state, samples, used = bytearray(4), bytearray(640), 0
+samples, used = bytearray(640), 0
 for i in range(60):
-    size = adpcm.encode(samples, 0, journal.data, journal.slot(), 320, state)
-    journal.append(recording, size)
+    journal.append(recording, coder.encode(samples, 0, journal.data, journal.slot()))
+    journal.data[journal.slot()] = 9
+    journal.append(recording, 3)  # what was not captured
     gc.disable()
     before = gc.mem_alloc()
     audio.send()
@@ -432,10 +457,11 @@ print(ble.sent, used)
 """
 
 
-def test_sending_allocates_nothing_in_micropython() -> None:
-    script = ALLOCATION.format(firmware=str(paths.FIRMWARE))
+@pytest.mark.parametrize("codec, sent", [("dvi4", 120), ("mulaw", 60), ("pcm", 60)])
+def test_sending_allocates_nothing_in_micropython(codec: str, sent: int) -> None:
+    script = ALLOCATION.format(firmware=str(paths.FIRMWARE), codec=codec)
     done = subprocess.run(interpreter.command("-c", script), capture_output=True, text=True, timeout=30)
-    assert (done.stdout.split(), done.stderr) == (["120", "0"], "")
+    assert (done.stdout.split(), done.stderr) == ([str(sent), "0"], "")
 
 
 # --- the filter -------------------------------------------------------------------------------------

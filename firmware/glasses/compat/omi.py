@@ -9,7 +9,7 @@ import struct
 from collections import deque
 
 from glasses import clock
-from glasses.dsp import adpcm, halfband, pcm
+from glasses.dsp import halfband, pcm
 from glasses.journal import SLOT
 from glasses.recording import NONE
 from glasses.services import NOTIFY, READ, WRITE, Service
@@ -27,9 +27,10 @@ BUTTON_VALUE = "23ba7925-0000-1000-7450-346eac492e92"
 
 PCM16_8KHZ = 1  # the one uncompressed codec that the app plays
 HEADER = 3  # id u16, index u8
-_SAMPLES = adpcm.FRAME_SAMPLES // 2
-_FRAME = 2 * _SAMPLES
-_LATE = 50  # frames (1 s) behind the microphone after which sound is skipped, being live no more
+_LONGEST = 320  # samples of a coded frame at 16 kHz, and bytes of it at 8 kHz
+_RATE = 16000
+_GAP = 3  # bytes of a frame that stands for what was not captured
+# Sound that is later than the microphone by a second is skipped, being live no more.
 _EVENTS = 8
 
 _GESTURES = {"tap": 1, "double": 2, "hold": 3, "press": 4, "release": 5, "triple": 6}
@@ -38,7 +39,7 @@ _FEATURE_BATTERY = 1 << 3
 
 
 class Audio(Service):
-    """Speech while it is recorded: 8 kHz PCM, 20 ms a coded frame. Sending allocates nothing.
+    """Speech while it is recorded: 8 kHz PCM, frame by frame of the recording. Sending allocates nothing.
 
     `link` tells the MTU and whether a Lunette host is streaming.
     """
@@ -55,11 +56,15 @@ class Audio(Service):
         self._slot = NONE  # of the frame that was sent last,
         self._index = -1  # and its index
         self._id = 0
-        self._wide = bytearray(2 * (halfband.HISTORY + adpcm.FRAME_SAMPLES))
-        self._coded = bytearray(_FRAME)
-        self._at = _FRAME  # bytes of `_coded` that are sent
+        self._codec = ""  # of the recording
+        self._samples = _LONGEST  # of its frames
+        self._decode = None
+        self._wide = bytearray(2 * (halfband.HISTORY + _LONGEST))
+        self._coded = bytearray(_LONGEST)
+        self._size = 0  # bytes that are in there,
+        self._at = 0  # and of them sent
         self._fragment = 0
-        self._packet = bytearray(HEADER + _FRAME)
+        self._packet = bytearray(HEADER + _LONGEST)
         self._whole = memoryview(self._packet)
         self._views = {}
         self.sent = 0  # notifications
@@ -72,20 +77,33 @@ class Audio(Service):
 
     def connected(self, conn):
         Service.connected(self, conn)
-        self._at = _FRAME
+        self._at = self._size
         # Only what is said from now on.
         if self._recording is not None:
             self._seek(self._recording.last)
 
     def _on_recording(self, name, t, number):
         recording = self._journal.find(number)
-        if recording is None or recording.meta.get("codec") != "dvi4":
+        if recording is None or recording.kind != "speech":
             return
+        self._load(recording.meta["codec"])
+        self._samples = recording.meta["frame"]
         self._recording = recording
         self._slot = NONE
         self._index = -1
         for i in range(2 * halfband.HISTORY):
             self._wide[i] = 0
+
+    def _load(self, codec):
+        self._codec = codec
+        if codec == "dvi4":
+            from glasses.dsp import adpcm
+
+            self._decode = adpcm.decode
+        elif codec == "mulaw":
+            from glasses.dsp import mulaw
+
+            self._decode = mulaw.decode
 
     def _on_recorded(self, name, t, number):
         if self._conn < 0:  # else `send` finds the end, after the last frames
@@ -97,13 +115,13 @@ class Audio(Service):
             self._index = self._journal.index_of(slot)
 
     def send(self):
-        if self._recording is None and self._at == _FRAME:
+        if self._recording is None and self._at == self._size:
             return True
         while self._conn >= 0 and not self._link.streaming:
-            if self._at == _FRAME and not self._next():
+            if self._at == self._size and not self._next():
                 return True
             room = (self._link.mtu - 3 - HEADER) & ~1  # whole samples
-            size = _FRAME - self._at
+            size = self._size - self._at
             if size > room:
                 size = room
             packet = self._packet
@@ -118,7 +136,7 @@ class Audio(Service):
             self._fragment += 1
             self._at += size
         # Nobody listens here (any more): what comes is followed, so that a host finds it live.
-        self._at = _FRAME
+        self._at = self._size
         if self._recording is not None and self._recording.closed:
             self._recording = None
         return True
@@ -134,18 +152,26 @@ class Audio(Service):
         recording = self._recording
         if recording is None:
             return False
-        slot = self._following(recording)
-        if slot == NONE:
-            if recording.closed:
-                self._recording = None
-            return False
         journal = self._journal
-        self._slot = slot
-        self._index = journal.index_of(slot)
+        size = _GAP
+        while size == _GAP:  # live sound goes on right after what is missing
+            slot = self._following(recording)
+            if slot == NONE:
+                if recording.closed:
+                    self._recording = None
+                return False
+            self._slot = slot
+            self._index = journal.index_of(slot)
+            size = journal.size_of(slot)
+        samples = self._samples
         wide = self._wide
-        adpcm.decode(journal.data, slot * SLOT, journal.size_of(slot), wide, halfband.HISTORY)
-        halfband.decimate(wide, self._coded, _SAMPLES)
-        pcm.copy(wide, 0, wide, 2 * adpcm.FRAME_SAMPLES, 2 * halfband.HISTORY)
+        if self._codec == "pcm":
+            pcm.copy(wide, 2 * halfband.HISTORY, journal.data, slot * SLOT, size)
+        else:
+            self._decode(journal.data, slot * SLOT, size, wide, halfband.HISTORY)
+        halfband.decimate(wide, self._coded, samples // 2)
+        pcm.copy(wide, 0, wide, 2 * samples, 2 * halfband.HISTORY)
+        self._size = samples  # bytes now: half as many, of two
         self._at = 0
         self._fragment = 0
         return True
@@ -157,7 +183,7 @@ class Audio(Service):
         # A slot that was reclaimed may hold anything by now, and so may what follows it.
         if self._index < recording.base:
             return first
-        if recording.count - self._index > _LATE:
+        if (recording.count - self._index) * self._samples > _RATE:
             last = recording.last
             skipped = self._journal.index_of(last) - self._index - 1
             if skipped > 0:
