@@ -1,11 +1,10 @@
-"""ADPCM, where Python has, or was given, `audioop`."""
+"""ADPCM, by `audioop`."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from typing import Any
 
+from lunette.codecs import audioop
 from lunette.virtual.equivalents import octets
 
 
@@ -20,12 +19,4 @@ def encode(pcm: Any, pcm_off: int, out: Any, out_off: int, n: int, state: Any) -
     return size
 
 
-EQUIVALENTS: dict[str, Callable[..., Any]] = {}
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)
-    try:
-        import audioop
-    except ImportError:  # Python 3.13 without audioop-lts
-        pass
-    else:
-        EQUIVALENTS["dsp.adpcm.encode"] = encode
+EQUIVALENTS = {"dsp.adpcm.encode": encode}
