@@ -21,7 +21,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from lunette.codecs import decode
+from lunette.codecs import decode, gap_samples
 from lunette.errors import UnknownCodec
 from lunette.store import Recording
 
@@ -128,6 +128,8 @@ class Monitor:
         return news
 
     def _meter(self, recording: Recording, frame: bytes) -> None:
+        if gap_samples(frame) is not None:
+            return
         try:
             samples = decode(recording.codec, frame)
         except (ValueError, UnknownCodec):  # not a frame that this host can decode

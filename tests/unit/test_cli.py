@@ -87,6 +87,8 @@ def test_start_up_imports_nothing_heavy():
         ["scan", "--timeout", "0"],
         ["listen", "--count", "0"],
         ["listen", "--loud"],
+        ["listen", "--format", "ogg"],
+        ["pull", "--format", ""],
         ["sim", "--repl-port", "65536"],
         ["sim", "hold"],
         ["sim", "hold", "long"],
@@ -98,6 +100,25 @@ def test_wrong_usage_is_one_line_and_2(lunette, arguments):
     code, out, err = lunette(*arguments)
     assert (code, out) == (2, "")
     assert one_line(err), err
+
+
+@pytest.mark.parametrize("command", ["listen", "pull"])
+@pytest.mark.parametrize(("option", "expected"), [((), "wav"), (("--format", "flac"), "flac")])
+def test_speech_is_kept_in_the_format_that_was_asked_for(
+    lunette, tmp_path, monkeypatch, command, option, expected
+):
+    asked = []
+
+    class Listener:
+        def __init__(self, folder, **options):
+            asked.append(options["format"])
+
+        async def run(self):
+            raise LunetteError("that was all")
+
+    monkeypatch.setattr("lunette.listen.Listener", Listener)
+    code, _, err = lunette(command, "--out", str(tmp_path / "out"), *option)
+    assert (code, asked) == (1, [expected]) and "that was all" in err
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from fake_bleak import Radio
 from test_voice import FRAME, reference, speech
 from world import ADDRESS, World, run_world, virtual_board
@@ -19,6 +21,10 @@ from lunette import client
 from lunette.client import Disconnected, Glasses, InUse, LunetteError, NotPaired, Refused
 from lunette.virtual.air import LinkModel
 from lunette.virtual.cpython import run
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import audioop
 
 ROOT = Path(__file__).parents[2]
 QUICK = LinkModel(supervision_timeout_ms=500)
@@ -97,6 +103,33 @@ def test_live_and_waiting_recordings_come_once_across_reconnections(folder: Path
         assert len(list((folder / "out").glob("*.wav"))) == 2
 
     run_world(folder, test, listen=False, model=QUICK)
+
+
+@pytest.mark.parametrize("codec", ["dvi4", "mulaw", "pcm"])
+def test_any_codec_becomes_flac_sample_for_sample(folder: Path, codec: str) -> None:
+    (folder / "settings.json").write_text(json.dumps({"codec": codec}))
+
+    async def test(world: World) -> None:
+        said = speech(3)
+        world.say(said)
+        await world.talk(0.731)
+        async with connect(world, folder=folder / "out", format="flac") as glasses:
+            recording = await anext(glasses.recordings())
+        assert (recording.lost, recording.crc_ok, recording.gaps) == (0, True, [])
+        assert recording.path is not None and recording.path.suffix == ".flac"
+        heard = world.heard()[: recording.samples]
+        if codec == "dvi4":
+            heard = reference(heard)
+        elif codec == "mulaw":
+            coded = audioop.lin2ulaw(np.asarray(heard, "<i2").tobytes(), 2)
+            heard = np.frombuffer(audioop.ulaw2lin(coded, 2), "<i2")
+        kept, rate = soundfile.read(recording.path, dtype="int16")
+        assert rate == 16000 and np.array_equal(kept, heard)
+        assert 0.731 <= recording.seconds <= 0.751
+        (about,) = (json.loads(path.read_text()) for path in (folder / "out").glob("*.json"))
+        assert about["file"] == recording.path.name and about["meta"]["codec"] == codec
+
+    run_world(folder, test, listen=False)
 
 
 def test_without_a_folder_the_glasses_keep_it_until_it_is_taken(folder: Path) -> None:

@@ -152,6 +152,37 @@ def test_plain_lines_tell_the_story_without_control_characters():
     assert not any(unicodedata.category(c) == "Cc" for c in out.getvalue().replace("\n", ""))
 
 
+def test_what_was_not_captured_is_told():
+    clock, out = Clock(), io.StringIO()
+    recording = speech()
+    for index, data in enumerate((frame(8000, 0), b"\x80\x3e\0", frame(8000, 0), b"\x40\x1f\0")):
+        recording.take(index, data)
+    recording.crc_ok, recording.complete, recording.path = True, True, Path("/tmp/x.wav")
+    display.PlainView(display.Monitor(clock), out).observe("recorded", recording)
+    assert out.getvalue() == "recorded 7: 1.54 s, 4 frames, 0 lost, 1.50 s not captured, CRC ok: /tmp/x.wav\n"
+    assert display.as_json("recorded", recording, display.Monitor(clock))["gaps"] == [
+        [0.02, 1.0],
+        [1.04, 0.5],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("codec", "size", "data", "level"),
+    [
+        ("mulaw", 160, b"\0" * 160, -0.2),  # the loudest there is
+        ("pcm", 80, b"\0\x80" * 80, 0.0),
+        ("opus", 320, b"\0" * 60, -96),
+        ("mulaw", 160, b"\x80\x3e\0", -96),  # a gap
+    ],
+)
+def test_the_level_is_that_of_the_codec(codec, size, data, level):
+    monitor = display.Monitor(Clock())
+    recording = Recording(7, "speech", {"codec": codec, "rate": 16000, "frame": size})
+    recording.take(0, data)
+    monitor.observe("frame", (recording, 0))
+    assert monitor.level == pytest.approx(level, abs=0.05)
+
+
 def test_an_attempt_that_failed_is_no_disconnection():
     out = io.StringIO()
     view = display.PlainView(display.Monitor(Clock()), out)
