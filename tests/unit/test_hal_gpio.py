@@ -180,29 +180,6 @@ async def test_a_bouncing_button_is_the_same_every_time(rig: Rig) -> None:
 
 
 @with_chip()
-async def test_pwm_is_a_brightness(rig: Rig) -> None:
-    machine, pins = rig.machine, rig.chip.pins
-    pwm = machine.PWM(machine.Pin(21), freq=1000, duty_u16=16384)
-    assert pins.duty(21) == pytest.approx(0.25, abs=1e-4)
-    assert (pwm.freq(), pwm.duty_u16(), pwm.duty()) == (1000, 16384, 256)
-    pwm.duty(1023)
-    assert pins.duty(21) == 1.0
-    pwm.duty_u16(65535 // 4)
-    pwm.init(invert=1)
-    assert pins.duty(21) == pytest.approx(0.75, abs=1e-4)
-    pwm.deinit()
-    assert pins.level(21) == 0 and pins.duty(21) == 0.0
-    machine.Pin(22 - 1, machine.Pin.OUT, value=1)
-    assert pins.duty(21) == 1.0
-    for call in (lambda: pwm.freq(0), lambda: pwm.duty_u16(65536), lambda: pwm.duty(1024)):
-        with pytest.raises(ValueError):
-            call()
-    with pytest.raises(ValueError, match="out of PWM channels:8"):
-        for n in range(1, 18):
-            machine.PWM(n)
-
-
-@with_chip()
 async def test_signal_inverts(rig: Rig) -> None:
     machine = rig.machine
     led = machine.Signal(machine.Pin(21, machine.Pin.OUT), invert=True)

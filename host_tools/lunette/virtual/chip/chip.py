@@ -19,6 +19,7 @@ from lunette.virtual.chip.i2s import I2s
 from lunette.virtual.chip.memory import Memory
 from lunette.virtual.chip.pins import Pins
 from lunette.virtual.chip.power import ChipStopped, Power
+from lunette.virtual.chip.pwm import Pwm
 from lunette.virtual.chip.sound import Sound
 from lunette.virtual.chip.timers import Timers
 from lunette.virtual.hal import _ops as ops
@@ -82,6 +83,7 @@ class Chip:
         self.timers = Timers(self.data, self.bus)
         self.memory = Memory(self.data, self.bus)
         self.power = Power(self, self.data, self.bus, self.pins)
+        self.pwm = Pwm(self.data, self.bus, self.pins, lambda: self.power.freq_hz)
         self.on_reset: Callable[[str], None] | None = None
         self.on_sleep: Callable[[int | None], None] | None = None
         self.on_wake: Callable[[int], None] | None = None
@@ -114,6 +116,7 @@ class Chip:
         """
         self.power.reset(cause)
         self.i2s.reset()
+        self.pwm.reset()
         self.timers.reset()
         if cause != "soft":
             self.analog.reset()
@@ -127,6 +130,7 @@ class Chip:
     def enter_deep_sleep(self, wake_pins: Iterable[int]) -> None:
         """Peripherals lose power now; wake pins keep their pulls."""
         self.i2s.reset()
+        self.pwm.reset()
         self.timers.reset()
         self.analog.reset()
         self.pins.reset("deepsleep", keep_pulls=wake_pins)

@@ -1,7 +1,7 @@
 """Digital pins: what the program drives, what the world does to them, and what comes of it.
 
 Modelled: modes, pulls, open drain, input-only pins, edges and their interrupts, pad hold, PWM as a
-duty, addressable LEDs, an external driver and an external resistor per pin.
+duty (where it comes from: `pwm.py`), addressable LEDs, an external driver and an external resistor per pin.
 Not modelled: rise times, drive strength, a floating input's noise (it reads 0), PWM edges.
 """
 
@@ -35,7 +35,7 @@ class _Drive:
     mode: int = 0
     out: int = 0
     pull: int = 0
-    pwm: tuple[int, int] | None = None  # frequency, duty of 65535
+    pwm: tuple[int, float] | None = None  # frequency, part of the time that it is high
 
 
 _NOTHING = _Drive()
@@ -90,8 +90,6 @@ class Pins:
                 ops.PIN_OUT: lambda a, b, c, d, data: self._pad(a).live.out,
                 ops.PIN_IRQ: self._irq,
                 ops.PIN_HOLD: self._hold,
-                ops.PWM_INIT: self._pwm_init,
-                ops.PWM_DEINIT: self._pwm_deinit,
                 ops.GPIO_HOLD: self._gpio_hold,
                 ops.NEOPIXEL: self._neopixel,
             }
@@ -169,6 +167,16 @@ class Pins:
         pad.live = replace(pad.live, pull=pull)
         self._settle(n)
 
+    def pulse(self, n: int, hz: int, duty: float) -> None:
+        """Connect pin `n` to a channel of PWM, until it is initialised as something else."""
+        pad = self._pad(n)
+        pad.live = replace(pad.live, mode=OUT, pwm=(hz, duty))
+        self._settle(n)
+
+    def pulsed(self, n: int) -> bool:
+        """Pin `n` is connected to PWM."""
+        return self._pad(n).live.pwm is not None
+
     # --- requests ---------------------------------------------------------------------------------
 
     def check(self, n: int, output: bool = False) -> None:
@@ -231,25 +239,6 @@ class Pins:
     def _gpio_hold(self, on: int, b: int, c: int, d: int, data: bytes | None) -> None:
         self.hold_in_deep_sleep = bool(on)
 
-    def _pwm_init(self, n: int, freq: int, duty: int, d: int, data: bytes | None) -> None:
-        self.check(n, output=True)
-        if not 1 <= freq <= 40_000_000:
-            raise ValueError("frequency must be from 1Hz to 40MHz")
-        if not 0 <= duty <= 65535:
-            raise ValueError("duty_u16 must be from 0 to 65535")
-        pad = self._pad(n)
-        in_use = sum(p.live.pwm is not None for p in self._pads.values())
-        if pad.live.pwm is None and in_use >= self._data.pwm_channels:
-            raise ValueError(f"out of PWM channels:{self._data.pwm_channels}")
-        pad.live = replace(pad.live, mode=OUT, pwm=(freq, duty))
-        self._settle(n)
-
-    def _pwm_deinit(self, n: int, b: int, c: int, d: int, data: bytes | None) -> None:
-        pad = self._pad(n)
-        if pad.live.pwm is not None:
-            pad.live = replace(pad.live, pwm=None, out=0)
-            self._settle(n)
-
     def _neopixel(self, n: int, b: int, c: int, d: int, data: bytes | None) -> None:
         self.check(n, output=True)
         if not self._pad(n).live.mode & _OUTPUT_BIT:
@@ -276,7 +265,7 @@ class Pins:
             pad.level = pad.resistor
         else:
             pad.level = 1 if d.pull & PULL_UP else 0
-        pad.duty = d.pwm[1] / 65535 if d.pwm is not None else float(pad.level)
+        pad.duty = d.pwm[1] if d.pwm is not None else float(pad.level)
         if pad.level != old:
             edge = RISING if pad.level else FALLING
             if pad.trigger & edge and d.mode:
@@ -287,7 +276,7 @@ class Pins:
     @staticmethod
     def _driven(d: _Drive) -> int | None:
         if d.pwm is not None:
-            return 1 if d.pwm[1] >= 32768 else 0
+            return 1 if d.pwm[1] >= 0.5 else 0
         if not d.mode & _OUTPUT_BIT:
             return None
         if d.mode & _OPEN_DRAIN_BIT and d.out:

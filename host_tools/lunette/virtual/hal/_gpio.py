@@ -1,7 +1,7 @@
 """`Pin`, `Signal`, `PWM` and `ADC` of `machine`.
 
-Modelled: see `chip/pins.py` and `chip/analog.py`; here only objects, arguments and handlers. There is
-one Pin object per pin, as on the chip, and reading or writing it allocates nothing.
+Modelled: see `chip/pins.py`, `chip/pwm.py` and `chip/analog.py`; here only objects, arguments and handlers.
+There is one Pin object per pin, as on the chip, and reading or writing it allocates nothing.
 Not modelled: board names of pins (`Pin.board`), drive strength, level-triggered handlers.
 """
 
@@ -159,63 +159,154 @@ class Signal:
         self.value(0)
 
 
-class PWM:
-    """Pulse-width modulation of a pin. Frequency 1 Hz..40 MHz, duty 0..65535."""
+_FULL = 65536
+_TEN_BITS = 1024
+_BY_U16, _BY_TEN, _BY_NS = 1, 2, 3
 
-    def __init__(self, dest, freq=5000, *, duty=None, duty_u16=None, duty_ns=None, invert=0):
+
+def _whole(value):
+    if not isinstance(value, (int, bool)):
+        raise TypeError(f"can't convert {type(value).__name__} to int")
+    return int(value)
+
+
+class PWM:
+    """Pulse-width modulation of a pin: `PWM(pin, freq, *, duty, duty_u16, duty_ns, invert)`.
+
+    Frequency 1 Hz to 40 MHz (5000, or what the pin has), one duty of 0..1023, 0..65535 or nanoseconds of a
+    period (half). As on the chip the top of a range means always high, and what is read is what the
+    hardware has. Raises ValueError for a number out of range; RuntimeError when no channel or timer is
+    free, after `deinit`, and for `duty_ns` in the constructor, which does not know its period yet.
+    """
+
+    def __init__(self, dest, freq=-1, *, duty=-1, duty_u16=-1, duty_ns=-1, invert=False, lightsleep=False):
         self._pin = pin_number(dest)
-        self._freq = freq
-        self._duty = 32768
-        self._invert = 0
-        self.init(freq=freq, duty=duty, duty_u16=duty_u16, duty_ns=duty_ns, invert=invert)
+        self._forget()
+        self.init(freq, duty=duty, duty_u16=duty_u16, duty_ns=duty_ns, invert=invert, lightsleep=lightsleep)
+
+    def _forget(self):
+        self._freq = -1  # -1: inactive
+        self._unit = 0
+        self._duty = 0
+        self._invert = False
 
     def __repr__(self):
-        return f"PWM(Pin({self._pin}), freq={self._freq}, duty_u16={self._duty})"
+        if self._freq < 0:
+            return f"PWM(Pin({self._pin}))"
+        text = f"PWM(Pin({self._pin}), freq={self.freq()}, "
+        if self._unit == _BY_TEN:
+            text += f"duty={self.duty()}"
+        elif self._unit == _BY_NS:
+            text += f"duty_ns={self.duty_ns()}"
+        else:
+            text += f"duty_u16={self.duty_u16()}"
+        return text + (", invert=True)" if self._invert else ")")
 
-    def init(self, *, freq=None, duty=None, duty_u16=None, duty_ns=None, invert=None):
-        frequency = self._freq if freq is None else freq
-        value = self._duty
-        if duty_u16 is not None:
-            value = duty_u16
-        elif duty_ns is not None:
-            value = duty_ns * frequency * 65535 // 1000000000
-        elif duty is not None:
-            if not 0 <= duty <= 1023:
-                raise ValueError("duty must be from 0 to 1023")
-            value = 65535 if duty == 1023 else duty << 6
-        if invert is not None:
-            self._invert = 1 if invert else 0
-        sent = 65535 - value if self._invert and 0 <= value <= 65535 else value
-        _port.call(_ops.PWM_INIT, self._pin, frequency, sent)
-        self._freq = frequency
-        self._duty = value
+    def init(self, freq=-1, *, duty=-1, duty_u16=-1, duty_ns=-1, invert=_UNSET, lightsleep=False):
+        """Change what is given; the rest stays."""
+        if lightsleep:
+            raise NotImplementedError("PWM that runs in light sleep")
+        freq, duty, duty_u16, duty_ns = _whole(freq), _whole(duty), _whole(duty_u16), _whole(duty_ns)
+        if freq != -1:
+            self._check_freq(freq)
+        if duty_u16 >= 0:
+            self._take_u16(duty_u16)
+        elif duty_ns >= 0:
+            self._take_ns(duty_ns)
+        elif duty >= 0:
+            self._take_ten(duty)
+        elif not self._unit:
+            self._take_u16(_FULL // 2)
+        if invert is not _UNSET:
+            self._invert = bool(invert)
+        self._apply(freq)
 
     def deinit(self):
-        _port.call(_ops.PWM_DEINIT, self._pin)
+        """Low from now on."""
+        if self._freq >= 0:
+            _port.call(_ops.PWM_DEINIT, self._pin)
+        self._forget()
 
     def freq(self, value=None):
+        self._need()
         if value is None:
-            return self._freq
-        self.init(freq=value)
+            return _port.call(_ops.PWM_READ, self._pin, 0)
+        self._check_freq(_whole(value))
+        if value != self._freq:
+            self._apply(value)
         return None
 
     def duty(self, value=None):
         if value is None:
-            return self._duty >> 6
-        self.init(duty=value)
+            return self._read() >> 6
+        self._take_ten(_whole(value))
+        self._set()
         return None
 
     def duty_u16(self, value=None):
         if value is None:
-            return self._duty
-        self.init(duty_u16=value)
+            return self._read()
+        self._take_u16(_whole(value))
+        self._set()
         return None
 
     def duty_ns(self, value=None):
         if value is None:
-            return self._duty * 1000000000 // (65535 * self._freq)
-        self.init(duty_ns=value)
+            return self._ns(self._read())
+        self._take_ns(_whole(value))
+        self._set()
         return None
+
+    def _need(self):
+        if self._freq < 0:
+            raise RuntimeError("PWM is inactive")
+
+    def _set(self):
+        self._need()
+        self._apply(self._freq)
+
+    def _read(self):
+        self._need()
+        return min(_port.call(_ops.PWM_READ, self._pin, 1), _FULL - 1)
+
+    def _apply(self, freq):
+        duty = self._duty
+        if self._unit == _BY_TEN:
+            duty <<= 6
+        elif self._unit == _BY_NS:
+            hz = self._freq if freq < 0 else freq
+            duty = min((duty * _FULL * hz + 500000000) // 1000000000, _FULL)
+            if self._duty and not duty:
+                duty = 1
+        self._freq = _port.call(_ops.PWM_INIT, self._pin, freq, duty, 1 if self._invert else 0)
+
+    def _ns(self, duty):
+        self._need()
+        return (duty * 1000000000 + self._freq * (_FULL // 2)) // (self._freq * _FULL)
+
+    @staticmethod
+    def _check_freq(freq):
+        if not 0 < freq <= 40000000:
+            raise ValueError("frequency must be from 1Hz to 40MHz")
+
+    def _take_u16(self, duty):
+        if not 0 <= duty < _FULL:
+            raise ValueError(f"duty_u16 must be from 0 to {_FULL}")
+        self._unit = _BY_U16
+        self._duty = _FULL if duty == _FULL - 1 else duty
+
+    def _take_ten(self, duty):
+        if not 0 <= duty < _TEN_BITS:
+            raise ValueError(f"duty must be from 0 to {_TEN_BITS - 1}")
+        self._unit = _BY_TEN
+        self._duty = _TEN_BITS if duty == _TEN_BITS - 1 else duty
+
+    def _take_ns(self, duty):
+        longest = self._ns(_FULL)
+        if not 0 <= duty <= longest:
+            raise ValueError(f"duty_ns must be from 0 to {longest} ns")
+        self._unit = _BY_NS
+        self._duty = duty
 
 
 class ADC:

@@ -31,8 +31,9 @@ TIMER_INIT = 40  # a = id, b = 0 once, 1 periodic, c = period in ms, d = and in 
 TIMER_DEINIT = 41  # a = id
 TIMER_VALUE = 42  # a = id -> ms counted, or ticks left of a virtual timer
 
-PWM_INIT = 45  # a = pin, b = frequency, c = duty (u16)
+PWM_INIT = 45  # a = pin, b = frequency (-1: as it is), c = duty of 65536, d = 1: inverted -> frequency
 PWM_DEINIT = 46  # a = pin
+PWM_READ = 47  # a = pin, b = 0 frequency, 1 duty of 65536 -> as the hardware has it
 
 WDT_INIT = 50  # a = timeout ms
 WDT_FEED = 51
