@@ -24,11 +24,10 @@ from lunette.virtual.bleak_radio import host_identity, use_air
 from lunette.virtual.cpython import Environment, micropython_modules, run
 from lunette.virtual.in_process import ADDRESS, InProcessGlasses
 from lunette.virtual.introduce import BONDS, introduce
-from lunette.virtual.kernels import POINTERS as _POINTERS
-from lunette.virtual.kernels import plain_kernels
+from lunette.virtual.kernels import fast_kernels, plain_kernels
 from lunette.virtual.static_device import static_address
 
-__all__ = ["ADDRESS", "_POINTERS", "World", "inside", "plain_kernels", "run_world", "virtual_board"]
+__all__ = ["ADDRESS", "World", "inside", "plain_kernels", "run_world", "virtual_board"]
 
 TALK, LIGHT = 1, 2  # pins of boards/virtual
 
@@ -220,7 +219,7 @@ def run_world(
     `options` are World's."""
     with micropython_modules(paths.HAL, paths.FIRMWARE) as env:
         if not checked:
-            plain_kernels()
+            fast_kernels()
 
         async def main() -> None:
             world = World(env, folder, **options)

@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -83,29 +82,13 @@ class Phone:
         assert self.ids == [(first + i) & 0xFFFF for i in range(len(self.packets))]
 
 
-class Words:
-    """A ptr16 whose stores keep the low 16 bits, as viper's do."""
-
-    def __init__(self, buffer: Any) -> None:
-        self.cells = memoryview(buffer).cast("B").cast("H")
-
-    def __getitem__(self, index: int) -> int:
-        return self.cells[index]
-
-    def __setitem__(self, index: int, value: int) -> None:
-        self.cells[index] = value & 0xFFFF
-
-
 def run_omi(
     folder: Path, test: Callable[[World], Awaitable[None]], listen: bool = False, **values: Any
 ) -> None:
     """`run_world` with glasses whose setting `omi` is on."""
     model = values.pop("model", None)
     (folder / "settings.json").write_text(json.dumps({"omi": True, "security": "open", **values}))
-
-    # Patched under its name in `world`, whose own ptr16 refuses to store what is negative.
-    with mock.patch.dict("world._POINTERS", ptr16=Words):
-        run_world(folder, test, listen=listen, model=model)
+    run_world(folder, test, listen=listen, model=model)
 
 
 def test_off_by_default(folder: Path) -> None:

@@ -47,6 +47,7 @@ TO_CODE = {
     "glasses.dsp",
     "glasses.dsp.adpcm",
     "glasses.dsp.pcm",
+    "glasses.dsp.i2s",
 }
 
 # Modules of MicroPython that are C. asyncio is Python, and large.

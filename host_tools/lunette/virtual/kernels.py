@@ -9,14 +9,40 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from lunette.virtual.equivalents import equivalents
 
-POINTERS = {
-    name: (lambda buffer, code=code: memoryview(buffer).cast("B").cast(code))
-    for name, code in (("ptr8", "B"), ("ptr16", "H"), ("ptr32", "I"))
-}
+
+class _Pointer:
+    """A viper pointer: loads are unsigned, stores keep the low bits."""
+
+    __slots__ = ("_cells", "_mask")
+
+    def __init__(self, buffer: Any, code: Literal["B", "H", "I"]):
+        self._cells = memoryview(buffer).cast("B").cast(code)
+        self._mask = (1 << 8 * self._cells.itemsize) - 1
+
+    def __getitem__(self, index: int) -> int:
+        return self._cells[index]
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self._cells[index] = value & self._mask
+
+
+def _ptr8(buffer: Any) -> _Pointer:
+    return _Pointer(buffer, "B")
+
+
+def _ptr16(buffer: Any) -> _Pointer:
+    return _Pointer(buffer, "H")
+
+
+def _ptr32(buffer: Any) -> _Pointer:
+    return _Pointer(buffer, "I")
+
+
+POINTERS = {"ptr8": _ptr8, "ptr16": _ptr16, "ptr32": _ptr32}
 
 
 def plain_kernels() -> None:
