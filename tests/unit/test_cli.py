@@ -564,7 +564,7 @@ def test_ask_returns_refuses_and_survives_the_end(runtime):
 
 
 class FakeSound:
-    def say(self, pcm: Any, gain_db: float) -> float:
+    def say(self, pcm: Any, gain_db: float, place: Any) -> float:
         return asyncio.get_running_loop().time() + len(pcm) / 16000
 
 

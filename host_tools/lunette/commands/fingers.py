@@ -13,6 +13,15 @@ from lunette.commands import options
 
 Button = Annotated[str, typer.Option(help="Which button.")]
 
+Azimuth = Annotated[
+    float | None, typer.Option(help="From there: degrees to the right of straight ahead.", show_default=False)
+]
+Distance = Annotated[float | None, typer.Option(help="So many metres away; 1.", show_default=False)]
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
 
 def _ask(do: str, **values: Any) -> Any:
     from lunette.virtual import control
@@ -58,20 +67,46 @@ def pair(button: Button = "talk") -> None:
 def say(
     file: Annotated[Path | None, typer.Argument(help="WAV file; a sample sentence without.")] = None,
     gain_db: Annotated[float, typer.Option(help="Louder (or softer, below 0) by so much.")] = 0.0,
+    azimuth: Azimuth = None,
+    distance: Distance = None,
     wait: Annotated[bool, typer.Option(help="End when it has been said.")] = True,
 ) -> None:
-    """Have a WAV file heard at the microphone."""
+    """Have a sound file heard at the microphone: from the wearer's mouth, or from elsewhere."""
     path = (file or paths.DATA / "speech.wav").expanduser().absolute()
-    _ask("say", wav=str(path), gain_db=gain_db, wait=wait)
+    _ask("say", wav=str(path), gain_db=gain_db, wait=wait, **_given(azimuth=azimuth, distance=distance))
 
 
 def noise(
-    kind: Annotated[str, typer.Argument(help="white, pink or hum.")],
+    kind: Annotated[str, typer.Argument(help="white, pink, hum, fan, street or babble.")],
     level: Annotated[float, typer.Argument(help="RMS in dBFS, below 0.")],
     seconds: Annotated[float, typer.Option(help="How long; 0 for ever.")] = 0.0,
+    azimuth: Azimuth = None,
+    distance: Distance = None,
 ) -> None:
-    """Have noise around the glasses."""
-    _ask("noise", kind=kind, level_dbfs=level, seconds=seconds)
+    """Have noise around the glasses, or on one side of them."""
+    _ask(
+        "noise",
+        kind=kind,
+        level_dbfs=level,
+        seconds=seconds,
+        **_given(azimuth=azimuth, distance=distance),
+    )
+
+
+def mic(
+    fault: Annotated[str, typer.Argument(help="dead, stuck or none.")],
+    channel: Annotated[str, typer.Option(help="left or right.")] = "left",
+    bit: Annotated[
+        int | None, typer.Option(help="Of stuck: only this bit is, 0 to 23.", show_default=False)
+    ] = None,
+) -> None:
+    """Break a microphone, or mend it."""
+    _ask("mic", fault=fault, channel=channel, **_given(bit=bit))
+
+
+def stall(seconds: float) -> None:
+    """Hold the program on the glasses up for SECONDS; its hardware goes on."""
+    _ask("stall", seconds=seconds)
 
 
 def drop() -> None:
@@ -129,12 +164,13 @@ def quit_() -> None:
 
 def register(app: typer.Typer) -> None:
     """Make them sub-commands of `app`."""
-    for command in (press, release, tap, double, triple, pair, say, drop, usb, status):
+    for command in (press, release, tap, double, triple, pair, say, mic, drop, usb, status):
         app.command()(command)
     # A negative number must not be taken for an option.
     negative = {"ignore_unknown_options": True}
     app.command(context_settings=negative)(hold)
     app.command(context_settings=negative)(noise)
+    app.command(context_settings=negative)(stall)
     app.command("power-cut")(power_cut)
     app.command("power-on")(power_on)
     app.command(context_settings=negative)(battery)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from lunette.audio_files import read_audio
 from lunette.errors import LunetteError
+from lunette.virtual.scene import place
 from lunette.virtual.simulator import VirtualGlasses
 from lunette.virtual.stranger import Stranger
 
@@ -71,13 +72,24 @@ class Performer:
             glasses.release(values["button"])
         elif do == "say":
             # When it will have been said, on the loop's clock.
-            return glasses.sound.say(self.clip(values["wav"]), gain_db=float(values["gain_db"]))
+            gain_db = float(values["gain_db"])
+            return glasses.sound.say(self.clip(values["wav"]), gain_db=gain_db, place=place(values))
         elif do == "noise":
             seconds = float(values["seconds"]) or None
             try:
-                glasses.sound.noise(values["kind"], float(values["level_dbfs"]), duration=seconds)
+                glasses.sound.noise(
+                    values["kind"], float(values["level_dbfs"]), duration=seconds, place=place(values)
+                )
             except ValueError as error:
                 raise LunetteError(str(error)) from None
+        elif do == "mic":
+            microphone = glasses.microphone(values["channel"])
+            if "fault" in values:
+                microphone.break_(values["fault"], values.get("value"), values.get("bit"))
+            if "noise_dbfs" in values:
+                microphone.noise_dbfs = float(values["noise_dbfs"])
+        elif do == "stall":
+            glasses.stall(float(values["seconds"]))
         elif do == "drop":
             return glasses.air.drop()
         elif do == "power_cut":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import enum
 import os
@@ -82,6 +83,18 @@ def interrupt(pid: int, *, again: bool = False) -> bool:
     except OSError:
         return False
     finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def stop(pid: int) -> None:
+    """Have the process do nothing at all, until `go_on`."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+
+
+def go_on(pid: int) -> None:
+    """The end of `stop`."""
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from lunette import paths
+from lunette.acoustics import Point, toward
 from lunette.errors import LunetteError
+from lunette.virtual.chip.microphones import BITS, FAULTS, SIDES
+from lunette.virtual.chip.noises import NOISES
 from lunette.virtual.link_model import LinkModel
 
 if sys.version_info >= (3, 11):
@@ -32,6 +35,7 @@ _LINK: dict[str, Any] = {
     "jitter_ms": _NUMBER,
     "mtu": int,
 }
+_PLACE: dict[str, tuple[Any, Any]] = {"azimuth": (_NUMBER, None), "distance": (_NUMBER, None)}
 # What each action takes: key to (types, default); a default of ... means that it must be given, None that
 # it is left out if it is not.
 ACTIONS: dict[str, dict[str, tuple[Any, Any]]] = {
@@ -42,8 +46,16 @@ ACTIONS: dict[str, dict[str, tuple[Any, Any]]] = {
     "triple": {"button": (str, "talk")},
     "hold": {"button": (str, "talk"), "seconds": (_NUMBER, ...)},
     "pair": {"button": (str, "talk")},
-    "say": {"wav": (str, ...), "gain_db": (_NUMBER, 0.0)},
-    "noise": {"kind": (str, "white"), "level_dbfs": (_NUMBER, -50.0), "seconds": (_NUMBER, 0.0)},
+    "say": {"wav": (str, ...), "gain_db": (_NUMBER, 0.0), **_PLACE},
+    "noise": {"kind": (str, "white"), "level_dbfs": (_NUMBER, -50.0), "seconds": (_NUMBER, 0.0), **_PLACE},
+    "mic": {
+        "channel": (str, "left"),
+        "fault": (str, None),
+        "value": (int, None),
+        "bit": (int, None),
+        "noise_dbfs": (_NUMBER, None),
+    },
+    "stall": {"seconds": (_NUMBER, ...)},
     "drop": {},
     "host_leave": {},
     "host_return": {},
@@ -179,7 +191,14 @@ def arguments(do: str, given: dict[str, Any], where: str) -> dict[str, Any]:
         if types is _NUMBER and not math.isfinite(value):
             raise LunetteError(f"{where} ({do}): {key} = {value!r} is not a finite number")
         values[key] = value
-    if do in ("hold", "host_stall") and not values["seconds"] > 0:
+    if do in ("say", "noise"):
+        if values.get("distance", 1) <= 0:
+            raise LunetteError(f"{where} ({do}): distance must be above 0")
+        if do == "noise":
+            _one_of(values, "kind", NOISES, f"{where} ({do})")
+    if do == "mic":
+        _check_microphone(values, f"{where} ({do})")
+    if do in ("hold", "host_stall", "stall") and not values["seconds"] > 0:
         raise LunetteError(f"{where} ({do}): seconds must be above 0")
     if do == "stranger":
         for what in values["tries"]:
@@ -229,6 +248,32 @@ def expand(action: Action) -> list[Action]:
         found.append(Action(start, "press", dict(action.values)))
         found.append(Action(start + TAP_S, "release", dict(action.values)))
     return found
+
+
+def _one_of(values: dict[str, Any], key: str, fit: tuple[str, ...], where: str) -> None:
+    if values[key] not in fit:
+        raise LunetteError(f"{where}: {key} = {values[key]!r} is none of: {', '.join(fit)}")
+
+
+def _check_microphone(values: dict[str, Any], where: str) -> None:
+    _one_of(values, "channel", SIDES, where)
+    if "fault" in values:
+        _one_of(values, "fault", FAULTS, where)
+    elif "noise_dbfs" not in values:
+        raise LunetteError(f"{where}: one at least of: fault, noise_dbfs")
+    if ("value" in values or "bit" in values) and values.get("fault") != "stuck":
+        raise LunetteError(f'{where}: value and bit are for fault = "stuck"')
+    if not 0 <= values.get("bit", 0) < BITS or not -(1 << BITS - 1) <= values.get("value", 0) < 1 << BITS - 1:
+        raise LunetteError(f"{where}: a sample has bits 0 to {BITS - 1}, with a sign")
+    if values.get("noise_dbfs", -1) > 0:
+        raise LunetteError(f"{where}: noise_dbfs cannot be above 0")
+
+
+def place(values: dict[str, Any]) -> Point | None:
+    """Where the sound of a `say` or `noise` is to come from; None if its action does not say."""
+    if "azimuth" not in values and "distance" not in values:
+        return None
+    return toward(float(values.get("azimuth", 0)), float(values.get("distance", 1)))
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

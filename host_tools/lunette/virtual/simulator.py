@@ -19,6 +19,7 @@ from lunette.errors import LunetteError
 from lunette.virtual import flash
 from lunette.virtual.air import Air
 from lunette.virtual.chip.chip import Chip
+from lunette.virtual.chip.microphones import Capsule
 from lunette.virtual.chip.radio import Radio
 from lunette.virtual.chip.server import ChipServer
 from lunette.virtual.chip.sound import Sound
@@ -253,6 +254,21 @@ class VirtualGlasses:
         pulled = data.get("pull", "up") is not None
         # A released button leaves the pin to its pull; without one the board has its own.
         self.chip.pins.drive(int(data["pin"]), None if pulled else 1 - int(data.get("active", 0)))
+
+    def microphone(self, side: str) -> Capsule:
+        """The microphone on that side, to break it or have it hiss. Raises LunetteError when the board has
+        none there."""
+        try:
+            return self.chip.i2s.microphone(side)
+        except ValueError as error:
+            raise LunetteError(f"board {self.board.name}: {error}") from None
+
+    def stall(self, seconds: float) -> None:
+        """Hold the program up for so long from now on, as something in C that does not let go: nothing of it
+        runs, no handler either. The hardware goes on, the radio too."""
+        if self.supervisor is None or not self.supervisor.running:
+            raise LunetteError("the glasses are off: there is no program to hold up")
+        self.supervisor.stall(seconds)
 
     def battery(self, volts: float) -> None:
         """Set the cell's voltage, 0..5 V."""

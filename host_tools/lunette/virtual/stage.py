@@ -57,7 +57,7 @@ class Stage:
         self._history = History()
         self._events: list[dict[str, Any]] = []
         self._start = 0.0
-        self._frames: list[tuple[Recording, int, float]] = []
+        self._frames: list[tuple[Recording, int, float]] = []  # its length with this frame, when
         self._starts: list[float] = []  # when the firmware was (re)started
         # The firmware's count of its starts, with the times of those in which a host came: more than one
         # where they have slept in between, since a wake-up goes on with the count.
@@ -104,8 +104,9 @@ class Stage:
 
     def _on_listener(self, what: str, detail: Any) -> None:
         if what == "frame":
-            recording, index = detail
-            self._frames.append((recording, index, asyncio.get_running_loop().time()))
+            recording, _ = detail
+            # With its gaps it is that long now: where the frame ends.
+            self._frames.append((recording, recording.samples, asyncio.get_running_loop().time()))
         elif what in ("recording", "recorded"):
             self._seen.setdefault(detail.number, asyncio.get_running_loop().time())
             note: dict[str, Any] = {"id": detail.number, "kind": detail.kind}
@@ -150,6 +151,8 @@ class Stage:
                     performer.clip(action.values["wav"])
                 elif action.do in ("press", "release"):
                     glasses.button(action.values["button"])
+                elif action.do == "mic":
+                    glasses.microphone(action.values["channel"])
             await glasses.prepare()
             assert glasses.supervisor is not None
             if any(action.do == "mpremote" for action in scene.actions):
@@ -264,18 +267,16 @@ class Stage:
         session = self._session(recording)
         if session is None or self.glasses is None:
             return None
-        frames = recording.next_index * int(recording.meta.get("frame", 320))
-        return self.glasses.sound.render(session.first_sample, frames)
+        return self.glasses.sound.render(session.first_sample, recording.samples)
 
     async def _report(self, glasses: VirtualGlasses, host: SceneHost, performer: Performer) -> dict[str, Any]:
         await self._ask_status(host)
         counters = self._history.counters()
         rate = 16000
-        for recording, index, arrived in self._frames:
+        for recording, end, arrived in self._frames:
             session = self._session(recording)
             if session is not None:
-                size = int(recording.meta.get("frame", 320))
-                self._latency.add(arrived, session.started + (index + 1) * size / rate)
+                self._latency.add(arrived, session.started + end / rate)
         notified, received = host.traffic()
         span = self._frames[-1][2] - self._frames[0][2] if len(self._frames) > 1 else 0.0
         frames_bytes = sum(len(r.payload()) for r in host.recordings)

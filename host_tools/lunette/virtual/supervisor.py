@@ -74,6 +74,8 @@ class Supervisor:
         self._flowing = True
         self._crashes: deque[float] = deque(maxlen=_CRASHES)
         self._pokes: list[asyncio.TimerHandle] = []
+        self._stalled = 0
+        self._stall_end: asyncio.TimerHandle | None = None
         self._closed = False
 
     # --- power -----------------------------------------------------------------------------------
@@ -119,6 +121,23 @@ class Supervisor:
         """The reset pin or `machine.reset()`: everything starts again, main.py too."""
         await self.power_cut()
         await self.start()
+
+    def stall(self, seconds: float) -> None:
+        """Have the interpreter do nothing at all for `seconds` from now on, if it runs. A reset or a power
+        cut ends that, Ctrl-C too."""
+        if self._child is None:
+            return
+        self._go_on()
+        self._stalled = self._child.pid
+        process.stop(self._stalled)
+        self._stall_end = asyncio.get_running_loop().call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._stall_end is not None:
+            self._stall_end.cancel()
+            self._stall_end = None
+            if self.pid == self._stalled:  # not somebody else who has its number by now
+                process.go_on(self._stalled)
 
     async def close(self) -> None:
         """Power off and disconnect every client. Nothing is left running."""
@@ -175,6 +194,7 @@ class Supervisor:
 
     def _gone(self, child: Child, why: str) -> None:
         self._cancel_pokes()
+        self._go_on()
         if self._detach is not None and self._attach is not None:
             self._detach()
         child.release()
