@@ -141,14 +141,14 @@ def here(glasses, monkeypatch, capsys):
 
 
 def test_pull_fetches_what_waits_and_ends(here, tmp_path):
-    fetch = ("--virtual", "pull", "--out", str(tmp_path), "--json")
+    fetch = ("--virtual", "pull", "--out", str(tmp_path), "--format", "flac", "--json")
     assert here(*fetch)[0] == 0  # of the tests before
     here("sim", "hold", "0.8")
     here("sim", "double")
     before = set(tmp_path.glob("*.*"))
     code, _, problems = here(*fetch)
     assert code == 0, problems
-    assert sorted(p.suffix for p in set(tmp_path.glob("*.*")) - before) == [".json", ".json", ".txt", ".wav"]
+    assert sorted(p.suffix for p in set(tmp_path.glob("*.*")) - before) == [".flac", ".json", ".json", ".txt"]
     assert here("--virtual", "ls") == (0, "nothing waits\n", "")
 
 
