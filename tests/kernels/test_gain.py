@@ -1,15 +1,14 @@
 """The automatic gain, on both machines, against its model, and what it promises."""
 
 import struct
-import wave
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sounds import speech
 from stages import FRAME, Stage, in_micropython
 
-from lunette import paths
 from lunette.virtual.equivalents import gain as model
 
 relaxed = settings(deadline=None)  # the first call of a kernel in MicroPython may be slow
@@ -152,13 +151,6 @@ def test_full_scale_after_the_largest_gain():
     assert np.abs(out[8500:16000].astype(int)).max() > 0.9 * CEILING
 
 
-def speech(dbfs):
-    """The clip at an active level (ITU-T P.56): as it is it has -22.9 dBFS."""
-    with wave.open(str(paths.DATA / "speech.wav")) as file:
-        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    return np.round(pcm * 10 ** ((dbfs + 22.9) / 20))
-
-
 def test_what_needs_no_gain_is_left_alone():
     """Near its level speech comes out as it went in, 32 samples late, to the bit."""
     out, rows = run(speech(-21), True)
@@ -210,7 +202,7 @@ def test_a_click_does_not_make_what_follows_soft():
 
 
 def test_no_step_in_the_gain():
-    """A tone whose level jumps by 40 dB: the gain that it got changes by no more than a 16th in two samples."""
+    """A level that jumps by 40 dB: the gain goes there in 16 equal steps or more."""
     stage = Stage("gain", "Agc")
     dc = np.concatenate((np.full(16000 * 6, 300), np.full(1600, 30000), np.full(1600, 300)))
     out, _ = run(dc, True, stage)

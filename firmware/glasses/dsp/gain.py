@@ -1,8 +1,8 @@
 """Automatic gain with a limiter that looks ahead, in place, 32 samples late.
 
-A frame is ten blocks of 32 samples (2 ms). Each boundary between two blocks has a gain that both can bear, and
-within a block it goes from one to the other in a straight line: nothing clips, and nothing clicks. The delay of
-one block is what the last boundary of a frame needs, for the block after it is not there yet.
+A frame is ten blocks of 32 samples (2 ms). Each boundary between two blocks has a gain that both can bear,
+and within a block it goes from one to the other in a straight line: nothing clips, and nothing clicks. The
+delay of one block is for the last boundary of a frame, which depends on the block after it.
 
 The slow part knows speech: it follows the mean power of the blocks' peaks while somebody speaks, and holds
 otherwise. docs/sound.md has the time constants and what they were measured on.
@@ -26,6 +26,7 @@ _HARMLESS = const(923)  # a peak that even the largest gain brings no higher tha
 _TARGET = const(5565 << 14)
 _SLOWEST = const(128)  # frames of speech that the mean power covers
 _SOONEST = const(10)  # frames: a first syllable that begins softly is no reason
+_SURE = const(64)  # frames: before, only what is 6 dB wrong is corrected
 _SILENT = const(360)  # a power of about -66 dBFS: below it nobody speaks
 
 
@@ -96,18 +97,19 @@ def adapt(tops: ptr32, state: ptr32):
     want = state[2]
     if goal > want + want:
         want += want >> 4
-    elif goal > want + (want >> 3) + (want >> 4):
-        want += want >> 8
     elif goal < want >> 1:
         want -= want >> 4
-    elif goal < want - (want >> 3) - (want >> 5):
-        want -= want >> 7
+    elif count >= _SURE:
+        if goal > want + (want >> 3) + (want >> 4):
+            want += want >> 8
+        elif goal < want - (want >> 3) - (want >> 5):
+            want -= want >> 7
     state[2] = want
 
 
 @micropython.viper
 def plan(tops: ptr32, gains: ptr32, want: int) -> int:
-    """The gains at the ends of the ten blocks that leave next, ``gains[0:11]``; ``gains[10]`` is the last one.
+    """The gains at the ends of the ten blocks that leave next: ``gains[0:11]``, from ``gains[10]`` on.
 
     Their peaks are ``tops[0:10]``, and ``tops[10]`` is that of the block after them; it becomes ``tops[0]``.
     Differences are multiples of 16, a gain never rises above what the blocks on both sides bear. Returns the
@@ -182,8 +184,8 @@ def apply(i: int, gain: int, pcm: ptr16, gains: ptr32, late: ptr16):
 class Agc:
     """`run` makes a frame of 320 samples (int16 in the machine's order) as loud as speech should be.
 
-    `peak` is the largest magnitude of the frame that leaves (0..29204, see `plan`), `gain_db` the gain that is
-    wanted of the limiter, rounded. Frames leave `DELAY` samples late.
+    `peak` is the largest magnitude of the frame that leaves (0..29204, see `plan`), `gain_db` the gain
+    without the limiter's part, rounded. Frames leave `DELAY` samples late.
     """
 
     DELAY = _BLOCK

@@ -56,12 +56,14 @@ void gain_adapt(const uint32_t *tops, uint32_t *state) {
     int32_t want = (int32_t)state[2];
     if (goal > 2 * want) {
         want += want >> 4;
-    } else if (goal > want + (want >> 3) + (want >> 4)) {
-        want += want >> 8;
     } else if (goal < want >> 1) {
         want -= want >> 4;
-    } else if (goal < want - (want >> 3) - (want >> 5)) {
-        want -= want >> 7;
+    } else if (state[1] >= 64) {
+        if (goal > want + (want >> 3) + (want >> 4)) {
+            want += want >> 8;
+        } else if (goal < want - (want >> 3) - (want >> 5)) {
+            want -= want >> 7;
+        }
     }
     state[2] = (uint32_t)want;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -33,12 +34,13 @@ def adapt(tops: Any, state: Any) -> None:
     goal = max(4115, min(518112, (5565 << 14) // (math.isqrt(mean) + 1)))
     if goal > 2 * want:
         want += want // 16
-    elif goal > want + want // 8 + want // 16:
-        want += want // 256
     elif goal < want // 2:
         want -= want // 16
-    elif goal < want - want // 8 - want // 32:
-        want -= want // 128
+    elif count >= 64:
+        if goal > want + want // 8 + want // 16:
+            want += want // 256
+        elif goal < want - want // 8 - want // 32:
+            want -= want // 128
     words[2] = want
 
 
@@ -48,7 +50,7 @@ def plan(tops: Any, gains: Any, want: int) -> int:
     gain = int(words[10])
     planned = [gain]
     highest = 0
-    for top, then in zip(tall, tall[1:], strict=False):
+    for top, then in itertools.pairwise(tall):
         goal = min(want, gain + (want - gain) // 64) if want > gain else want
         loudest = max(top, then)
         if loudest > 923:
@@ -63,10 +65,11 @@ def plan(tops: Any, gains: Any, want: int) -> int:
 
 
 def apply(i: int, gain: int, pcm: Any, gains: Any, late: Any) -> None:
-    samples, waiting = np.frombuffer(pcm, "<i2"), np.frombuffer(late, "<i2")
+    samples: Any = np.frombuffer(pcm, "<i2")
+    waiting: Any = np.frombuffer(late, "<i2")
     ends = np.frombuffer(gains, "<u4").astype(np.int64)
     steps = np.diff(ends[:11]) // 16
-    line = np.repeat(ends[:10, None] + steps[:, None] * np.arange(1, 17), 2, axis=1).ravel()
+    line: Any = np.repeat(ends[:10, None] + steps[:, None] * np.arange(1, 17), 2, axis=1).ravel()
     source = np.concatenate((waiting[:_BLOCK], samples[:320]))
     waiting[:_BLOCK] = waiting[_BLOCK : 2 * _BLOCK] = source[320:]
     samples[:320] = (source[:320] * line + 8192) >> 14
