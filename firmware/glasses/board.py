@@ -44,6 +44,20 @@ def _charger(data):
     return Charger(data["pin"], data.get("active", 0))
 
 
+def _speaker(data):
+    from glasses.parts.speaker import Speaker
+
+    return Speaker(
+        data["port"], data["sck"], data["ws"], data["sd"], data.get("level_db", -20), data.get("enable")
+    )
+
+
+def _buzzer(data):
+    from glasses.parts.buzzer import Buzzer
+
+    return Buzzer(data["pin"], data.get("level", 20))
+
+
 class Edges:
     """Where buttons tell that edges wait, from before there is somebody to listen."""
 
@@ -70,6 +84,8 @@ class Parts:
         self.battery = None
         self.usb = None
         self.charger = None
+        self.speaker = None
+        self.buzzer = None
         self.buttons = {}
         self._declared = board.PARTS
         self._first = False
@@ -106,6 +122,8 @@ class Parts:
         self.battery = self._build("battery", self._declared, _battery)
         self.usb = self._build("usb", self._declared, _usb)
         self.charger = self._build("charger", self._declared, _charger)
+        self.speaker = self._build("speaker", self._declared, _speaker)
+        self.buzzer = self._build("buzzer", self._declared, _buzzer)
 
     def _build(self, name, declared, make):
         data = declared.get(name)
@@ -136,7 +154,13 @@ class Parts:
             "mic": self.microphone is not None,
             "battery": self.battery is not None,
         }
-        for name, part in (("usb", self.usb), ("charger", self.charger)):
+        rest = (
+            ("usb", self.usb),
+            ("charger", self.charger),
+            ("speaker", self.speaker),
+            ("buzzer", self.buzzer),
+        )
+        for name, part in rest:
             if part is not None:
                 found[name] = True
         for name in self.buttons:

@@ -16,6 +16,7 @@ def counters(glasses):
         glasses.saver,
         glasses.link,
         glasses.voice,
+        glasses.earcons,
         glasses.bus,
         glasses.fingers,
         glasses.power,

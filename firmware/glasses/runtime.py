@@ -13,6 +13,7 @@ from glasses.boots import resume_numbers
 from glasses.bus import Bus
 from glasses.commands import Commands
 from glasses.doze import Doze
+from glasses.earcons import Earcons
 from glasses.energy import Meter
 from glasses.fingers import Fingers
 from glasses.idle import Idle, depth
@@ -69,6 +70,8 @@ class Glasses:
         }
         if self.battery is not None:
             self._services["battery"] = self.battery.run
+        if self.earcons.audible:
+            self._services["earcons"] = self.earcons.run
         self._tasks = {}
         self._dead = []
         self._timer = None
@@ -165,6 +168,9 @@ class Glasses:
         )
         start.early = None  # 24 KB, which go when the voice has taken them over
         self.voice.muted = bool(start.slept.get("muted"))
+        self.earcons = Earcons(
+            parts.speaker or parts.buzzer, self.bus, self.power, self.log, self.settings, self._muted
+        )
         self.security = Security(
             presence.guard, self.link, self.journal, self.bus, self.log, parts.light, self.capturing
         )
@@ -183,7 +189,13 @@ class Glasses:
         self.bus.now("disconnected", self._on_disconnected)
         if parts.microphone is not None:
             self.power.manage("mic", "capture", self.voice.stop, _nothing)
-        for name, part in (("light", parts.light), ("mic", parts.microphone)):
+        if self.earcons.audible:
+            self.power.manage("earcons", "show", self.earcons.stop, _nothing)
+        for name, part in (
+            ("light", parts.light),
+            ("mic", parts.microphone),
+            ("speaker", parts.speaker),
+        ):
             if part is not None:
                 self.meter.part(name, part.on_ms)
 
@@ -241,6 +253,9 @@ class Glasses:
         """Whether the microphone runs: flash is not written then."""
         microphone = self.parts.microphone
         return microphone is not None and microphone.capturing
+
+    def _muted(self):
+        return self.voice.muted
 
     def _voice_progress(self):
         return self.voice.frames if self.voice.capturing else None
@@ -314,6 +329,7 @@ class Glasses:
         try:
             asyncio.run(self.main())
         except KeyboardInterrupt:
+            self.earcons.stop()
             # Whoever is at the prompt is not bitten by the watchdog, and the glasses stay awake.
             self.watchdog.release()
             self.crashes.ended("prompt")
@@ -363,7 +379,7 @@ class Glasses:
         return depth(
             wait_ms,
             self.presence.radio.running,
-            self.capturing(),
+            self.capturing() or self.earcons.playing,
             self.power.holds("prompt") or self.power.holds("usb") or self.power.holds("grace"),
         )
 

@@ -29,6 +29,7 @@ DECLARED = {
     "gain_db": (0, "int", 0, 30),  # of the microphone, in steps of 6; on top of the board's
     "silence_ms": (1200, "int", 200, 30000),  # that ends a hands-free recording
     "lead_ms": (400, "int", 20, 2000),  # before the first voice, which belong to it
+    "earcons": (True, "bool"),  # short sounds, where there is a speaker or a buzzer
     "log_level": ("info", "choice", ("debug", "info", "warning", "error")),
     "omi": (False, "bool"),  # the Omi app's services; they need security "open"
     "probe_heap": (False, "bool"),

@@ -112,11 +112,11 @@ def test_a_timer_each_frequency(name: str, timers: int) -> None:
         more = rig.machine.PWM(pins[timers], freq=1001)  # shared
         with pytest.raises(RuntimeError, match=f"out of PWM timers:{timers}$"):
             more.freq(2000)
-        assert more.freq() == pytest.approx(1001, abs=1)  # dividers are no finer
+        assert more.freq() == pytest.approx(1001, abs=2)  # dividers are no finer
         made[0].freq(3000)  # its own, so it may be changed
         made[2].deinit()
         more.freq(2000)
-        assert [made[0].freq(), made[1].freq(), more.freq()] == pytest.approx([3000, 1001, 2000], abs=1)
+        assert [made[0].freq(), made[1].freq(), more.freq()] == pytest.approx([3000, 1001, 2000], abs=4)
 
     check()
 
