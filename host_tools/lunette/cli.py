@@ -22,6 +22,7 @@ from lunette.commands import (
     demo,
     deploy,
     doctor,
+    draw,
     energy,
     flash,
     listen,
@@ -49,6 +50,7 @@ for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking, *
     app.command()(_command)
 app.add_typer(sim.app, name="sim")
 app.command()(demo.demo)
+app.command()(draw.draw)
 app.command()(energy.energy)
 app.command()(boards.boards)
 app.command()(flash.flash)

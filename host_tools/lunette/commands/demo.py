@@ -70,7 +70,8 @@ def _draw(waveform: Any, stage: Stage, entry: dict[str, Any], path: Path) -> Com
         return None
     rate = int(recording.meta.get("rate", 16000))
     title = "Lunette: speech through MicroPython and Bluetooth LE"
-    result: Comparison = waveform.draw(path, sent, recording.pcm(), rate, title)
+    cleaning = recording.meta.get("cleaning")
+    result: Comparison = waveform.draw(path, sent, recording.pcm(), rate, title, cleaning)
     return result
 
 
@@ -103,7 +104,12 @@ def summary(report: dict[str, Any], comparison: Comparison | None, folder: Path)
             f"link       {link['notifications']} notifications, {link['goodput_kbps']:.0f} kbit/s of speech, "
             f"{link['reconnects']} reconnects"
         )
-    if comparison is not None:
+    if comparison is not None and comparison.gain_db is not None and comparison.delay_s is not None:
+        lines.append(
+            f"voice      {comparison.gain_db:+.1f} dB by automatic gain, cleaned on the glasses, "
+            f"{comparison.delay_s * 1000:.0f} ms late for it"
+        )
+    elif comparison is not None and not comparison.cleaned:
         lines.append(
             f"fidelity   {comparison.snr_db:.1f} dB signal to noise after coding to a quarter of the size"
         )
