@@ -34,8 +34,10 @@ TALK, LIGHT = 1, 2  # pins of boards/virtual
 
 def virtual_board(**changes: Any) -> SimpleNamespace:
     """Data of boards/virtual with `changes`, for example ``JOURNAL_KB=16``. Without `CLEANING` among them the
-    speech is not cleaned, which would take its time in CPython."""
+    speech is not cleaned, which would take its time in CPython; without `PARTS` there is no speaker, and all
+    I2S is the microphone's."""
     data = boards.module("virtual")
+    data.PARTS = {name: part for name, part in data.PARTS.items() if name != "speaker"}
     data.CLEANING = "off"
     vars(data).update(changes)
     return data
@@ -180,7 +182,7 @@ class World:
 
     def heard(self, session: int = -1) -> Any:
         """The samples that the chip's microphone delivered in a session (int16)."""
-        found = self.chip.i2s.sessions[session]
+        found = self.chip.i2s.takes[session]
         return self.chip.sound.render(found.first_sample, found.delivered)
 
     async def until(self, done: Callable[[], Any], what: str, timeout: float = 30.0) -> None:

@@ -20,6 +20,8 @@ PARTS = {
         "channels": 2,
         "positions": ((-68, -10, 0), (68, -10, 0)),
     },
+    # May be left out. Its amplifier's SD goes to "enable": low, it draws next to nothing.
+    "speaker": {"driver": "i2s_speaker", "port": 1, "sck": 15, "ws": 16, "sd": 17, "enable": 18},
 }
 
 # No BATTERY: the board lives on USB. So this is mA at its 5 V, unless a unit is said; its regulator is linear
@@ -46,4 +48,6 @@ CURRENTS = {
     "board": 10.8,  # estimate: the sum
     "mic": 2.8,  # datasheet: INMP441 table 1, less the standby, twice
     "light": 1.4,  # estimate: red LED at 1 kOhm
+    # While its clocks run. datasheet: MAX98357A, 2.4 mA idle; estimate: 21 mW at -20 dBFS and 9 dB of gain.
+    "speaker": 7.0,  # estimate: the sum
 }

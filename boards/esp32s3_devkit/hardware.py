@@ -76,6 +76,17 @@ WIRING = {
         "what": "INMP441, right",
         "wires": (("VDD", "3V3"), ("L/R", "3V3"), ("SCK", "sck"), ("WS", "ws"), ("SD", "sd"), ("GND", "GND")),
     },
+    "speaker": {
+        "what": "MAX98357A, speaker",
+        "wires": (
+            ("LRC", "ws"),
+            ("BCLK", "sck"),
+            ("DIN", "sd"),
+            ("SD", "enable"),
+            ("GND", "GND"),
+            ("VIN", "5V"),
+        ),
+    },
 }
 
 BILL = (
@@ -84,5 +95,7 @@ BILL = (
     (1, "push button", ""),
     (1, "LED, red", "the capture light"),
     (1, "resistor 1 kΩ", "in series with the LED"),
+    (1, "MAX98357A module", "for short sounds; may be left out"),
+    (1, "speaker, 8 Ω", "at the amplifier's screw terminals"),
     (1, "breadboard and wires", ""),
 )

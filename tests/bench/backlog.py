@@ -93,7 +93,7 @@ async def _talk(world: World, frames: int, seconds: float, late: bool) -> Take:
     take.paced, take.enomem, take.measured = pump.paced, pump.enomem, pump.pace.measured
     world.release()
     await asyncio.sleep(1.5)
-    started = world.chip.i2s.sessions[-1].started
+    started = world.chip.i2s.takes[-1].started
     others = 0
     behind = late
     for t, what, detail in world.events:

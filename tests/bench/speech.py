@@ -122,7 +122,7 @@ async def _perform(scene: Scene, folder: Path) -> Take:
     stage = Stage(scene, folder, observe=observe)
     take.report = await stage.play()
     assert stage.glasses is not None
-    take.started = stage.glasses.chip.i2s.sessions[-1].started
+    take.started = stage.glasses.chip.i2s.takes[-1].started
     if take.report["errors"]:
         raise RuntimeError(f"the firmware printed: {take.report['errors'][0]}")
     return take
@@ -133,7 +133,7 @@ async def _talk(world: World) -> Take:
     take = Take({}, pressed=asyncio.get_running_loop().time())
     await world.talk(HOLD_S)
     await world.complete(1)
-    take.started = world.chip.i2s.sessions[-1].started
+    take.started = world.chip.i2s.takes[-1].started
     take.arrivals = [(detail[1], t) for t, what, detail in world.events if what == "frame"]
     return take
 

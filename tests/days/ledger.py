@@ -46,7 +46,7 @@ class Hold:
 def find(world: World, hold: Hold) -> Session | None:
     """The microphone's session that is about that hold."""
     assert hold.released is not None
-    for session in world.chip.i2s.sessions:
+    for session in world.chip.i2s.takes:
         if hold.pressed - 1e-6 <= session.started <= hold.released:
             return session
     return None

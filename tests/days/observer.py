@@ -153,7 +153,7 @@ class Observer:
 
     def _on_event(self, name: str, t: int, value: Any) -> None:
         if name == "recording":
-            sessions = self.world.chip.i2s.sessions
+            sessions = self.world.chip.i2s.takes
             self.numbers[id(sessions[-1])] = value
             self.say(f"recording {value:x} in session from {sessions[-1].started:.3f}")
         elif name == "off":

@@ -4,6 +4,7 @@ that each of them takes."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,12 +28,17 @@ DESCRIPTOR_BYTES = 2048  # of the I2S driver's ring: three at least, of which on
 @dataclass(frozen=True)
 class Driver:
     """`part` is the only name that such a part may have, None for any. `pins` are the keys that hold a pin,
-    `needed` and `allowed` the others."""
+    `needed` and `allowed` the others; `spare` are pins that need not be there."""
 
     part: str | None
     pins: tuple[str, ...]
     needed: dict[str, Kind] = field(default_factory=dict)
     allowed: dict[str, Kind] = field(default_factory=dict)
+    spare: tuple[str, ...] = ()
+
+    def pins_in(self, data: Mapping[str, Any]) -> tuple[str, ...]:
+        """The keys of that part's `data` that hold a pin."""
+        return self.pins + tuple(key for key in self.spare if key in data)
 
 
 def _is_place(value: Any) -> bool:
@@ -80,6 +86,10 @@ def drivers(chip: ChipData) -> dict[str, Driver]:
         "usb_sense": Driver("usb", ("pin",), {}, {"active": _LEVEL}),
         "charger": Driver("charger", ("pin",), {}, {"active": _LEVEL}),
         "touch": Driver(None, ()),
+        "i2s_speaker": Driver(
+            "speaker", ("sck", "ws", "sd"), {"port": port}, {"level_db": number(-40, 0)}, ("enable",)
+        ),
+        "buzzer": Driver("buzzer", ("pin",), {}, {"level": whole(1, 100)}),
     }
 
 
@@ -107,16 +117,32 @@ def check_parts(subject: Subject, chip: ChipData, parts: Any) -> None:
             )
         if data["driver"] == "touch" and not chip.touch:
             raise subject.error(f"{where}: the {chip.name} has no touch pads", "take a button")
-        subject.keys(where, data, ("driver", *driver.pins, *driver.needed), driver.allowed)
-        for key in driver.pins:
+        subject.keys(where, data, ("driver", *driver.pins, *driver.needed), (*driver.allowed, *driver.spare))
+        for key in driver.pins_in(data):
             subject.need(f'{where}["{key}"]', data[key], _GPIO)
         for key, kind in (driver.needed | driver.allowed).items():
             if key in data:
                 subject.need(f'{where}["{key}"]', data[key], kind)
         _check_sense(subject, where, data)
         _check_places(subject, where, data)
+        if data["driver"] == "i2s_speaker":
+            _check_port(subject, chip, where, data, parts)
         if data["driver"] == "battery":
             _check_divider(subject, chip, where, data)
+
+
+def _check_port(
+    subject: Subject, chip: ChipData, where: str, data: dict[str, Any], parts: dict[str, Any]
+) -> None:
+    """A port does one thing at a time, and the microphone may have to run at any."""
+    microphone = parts.get("mic")
+    if not isinstance(microphone, dict) or microphone.get("port") != data["port"]:
+        return
+    free = [port for port in range(chip.i2s_ports) if port != data["port"]]
+    raise subject.error(
+        f'{where}["port"] is {data["port"]}, which is PARTS["mic"]["port"] already',
+        f"write {free[0]}" if free else f"the {chip.name} has no other: take a buzzer",
+    )
 
 
 def _check_places(subject: Subject, where: str, data: dict[str, Any]) -> None:

@@ -205,7 +205,8 @@ def _check_wiring(subject: Subject, chip: ChipData, parts: dict[str, Any], hardw
     known = drivers(chip)
     wired: dict[str, set[str]] = {}
     for hookup in hardware.wiring:
-        keys = known[parts[hookup.of]["driver"]].pins if hookup.of in parts else ()
+        part = parts.get(hookup.of)
+        keys = known[part["driver"]].pins_in(part) if part is not None else ()
         wired.setdefault(hookup.of, set()).update(wire.to for wire in hookup.wires)
         if hookup.on_board:
             wired[hookup.of].update(keys)
@@ -218,7 +219,7 @@ def _check_wiring(subject: Subject, chip: ChipData, parts: dict[str, Any], hardw
                     f"it can be {choice or 'nothing yet: fill in LEFT and RIGHT'}",
                 )
     for part, data in parts.items():
-        for key in known[data["driver"]].pins:
+        for key in known[data["driver"]].pins_in(data):
             if key not in wired.get(part, set()):
                 raise subject.error(
                     f"WIRING has no wire for {key_of('PARTS', part, key)}",

@@ -36,6 +36,13 @@ def use_of(part: str, data: Mapping[str, Any], key: str) -> Use:
     if driver == "i2s_microphone":
         # The microphone only listens to its two clocks: they are nobody's while the chip starts.
         return Use("a microphone's data") if key == "sd" else Use("a clock", drives=True, held=False)
+    if driver == "i2s_speaker":
+        # The amplifier listens to all of them; what wakes it up has a pull of its own.
+        if key == "enable":
+            return Use("an amplifier's enable", drives=True)
+        return Use("a clock" if key != "sd" else "an amplifier's data", drives=True, held=False)
+    if driver == "buzzer":
+        return Use("a buzzer", drives=True)
     if driver == "battery":
         return Use("a divider", analog=True)
     if driver == "charger":
@@ -49,7 +56,7 @@ def used(chip: ChipData, parts: Mapping[str, Any]) -> list[tuple[str, str, int]]
     return [
         (part, key, data[key])
         for part, data in parts.items()
-        for key in known[data["driver"]].pins
+        for key in known[data["driver"]].pins_in(data)
         if key in data
     ]
 

@@ -259,7 +259,7 @@ class Stage:
         seen = self._seen.get(recording.number, starts[0])
         since = max((t for t in starts if t <= seen), default=starts[0])
         until = min((t for t in self._starts if t > since), default=float("inf"))
-        found = [s for s in self.glasses.chip.i2s.sessions if since <= s.started < until]
+        found = [s for s in self.glasses.chip.i2s.takes if since <= s.started < until]
         return found[take - 1] if 0 < take <= len(found) else None
 
     def heard(self, recording: Recording) -> Any:

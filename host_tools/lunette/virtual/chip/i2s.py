@@ -290,6 +290,16 @@ class I2s:
         )
 
     @property
+    def takes(self) -> list[Session]:
+        """Those of the sessions that received: microphones."""
+        return [session for session in self.sessions if session.mode == MODE_RX]
+
+    @property
+    def playbacks(self) -> list[Session]:
+        """Those of the sessions that transmitted: speakers."""
+        return [session for session in self.sessions if session.mode == MODE_TX]
+
+    @property
     def listening(self) -> bool:
         """A port is receiving."""
         return any(p.session.mode == MODE_RX for p in self._ports.values())
