@@ -246,6 +246,7 @@ def _polyphase() -> NDArray[np.float64]:
     return np.asarray(np.rint(weights / weights.sum(axis=0) * _FINE))
 
 
+_ROWS = 32  # at a time: of more, BLAS makes a job for several threads, which wait for each other in a loop
 _WEIGHTS: list[NDArray[np.float64]] = []
 
 
@@ -254,8 +255,12 @@ def upsample(x: NDArray[np.int32]) -> NDArray[np.float64]:
     samples give the same values, bit for bit, in pieces too: the modulator would not forgive a rounding."""
     if not _WEIGHTS:
         _WEIGHTS.append(_polyphase())
-    windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), TAPS)
-    return (np.ascontiguousarray(windows) @ _WEIGHTS[0]).reshape(-1) / (_FINE * _FULL)
+    windows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), TAPS))
+    values = np.empty((len(windows), FRAME_CLOCKS))
+    for at in range(0, len(windows), _ROWS):
+        np.matmul(windows[at : at + _ROWS], _WEIGHTS[0], out=values[at : at + _ROWS])
+    values *= 1 / (_FINE * _FULL)
+    return values.reshape(-1)
 
 
 class Modulator:
