@@ -55,22 +55,29 @@ def samples(view: Any) -> np.ndarray[Any, Any]:
     return np.frombuffer(view, "<i2").astype(np.int64)
 
 
-def encode(pcm: Any, pcm_off: int, out: Any, out_off: int, n: int, state: Any) -> int:
+def encode(row: int, d: int, pcm: Any, i: int, out: Any, o: int, end: int, state: Any) -> int:
     predictor, index = struct.unpack_from("<hB", state)
     index = min(index, 88)
-    coded, after = audioop.lin2adpcm(bytes(pcm)[2 * pcm_off :][: 2 * n], 2, (predictor, index))
+    coded, after = audioop.lin2adpcm(bytes(pcm)[2 * i : 2 * end], 2, (predictor, index))
     frame = struct.pack(">hBB", predictor, index, 0) + coded
-    out[out_off : out_off + len(frame)] = frame
+    out[o : o + len(frame)] = frame
     struct.pack_into("<hB", state, 0, *after)
-    return len(frame)
+    return o + len(frame)
 
 
-def decode(frame: Any, off: int, nbytes: int, pcm: Any, pcm_off: int) -> int:
-    predictor, index = struct.unpack_from(">hB", frame, off)
-    coded = bytes(frame)[off + 4 : off + nbytes]
-    out, _ = audioop.adpcm2lin(coded, 2, (predictor, min(index, 88)))
-    pcm[2 * pcm_off : 2 * pcm_off + len(out)] = out
-    return len(out) // 2
+def decode(row: int, code: int, frame: Any, at: int, end: int, pcm: Any, i: int) -> int:
+    predictor, index = struct.unpack_from(">hB", frame, at)
+    out, _ = audioop.adpcm2lin(bytes(frame)[at + 4 : end], 2, (predictor, min(index, 88)))
+    pcm[2 * i : 2 * i + len(out)] = out
+    return i + len(out) // 2
+
+
+def fill(steps: Any, changes: Any, after: Any) -> None:
+    for i, step in enumerate(samples(steps)[:89]):
+        for code in range(8):
+            parts = [int(step) >> shift for bit, shift in ((4, 0), (2, 1), (1, 2)) if code & bit]
+            struct.pack_into("<H", changes, 2 * (8 * i + code), (int(step) >> 3) + sum(parts))
+            after[8 * i + code] = min(max(i + (-1, -1, -1, -1, 2, 4, 6, 8)[code], 0), 88)
 
 
 def update(state: Any, buf: Any, off: int, n: int) -> None:
@@ -100,8 +107,9 @@ def mean_square(pcm: Any, n: int) -> int:
 
 # Those of the others are what long runs use in their place.
 REFERENCES = {name.partition(".")[2]: kernel for name, kernel in equivalents().items()} | {
-    "adpcm.encode": encode,
-    "adpcm.decode": decode,
+    "adpcm._fill": fill,
+    "adpcm.encode_frame": encode,
+    "adpcm.decode_frame": decode,
     "crc32.update": update,
     "halfband.decimate": decimate,
     "pcm.copy": copy,

@@ -50,7 +50,13 @@ def same(both: Any, kernel: str, *args: Any) -> Any:
 @given(PCM, STATES, st.integers(0, 3), st.integers(0, 5))
 def test_encode(both: Any, pcm: bytes, state: bytes, pcm_off: int, out_off: int) -> None:
     n = len(pcm) // 2 - pcm_off & ~1
-    same(both, "adpcm.encode", bytearray(pcm), pcm_off, bytearray(120), out_off, n, bytearray(state))
+    buffers = bytearray(pcm), pcm_off, bytearray(120), out_off, pcm_off + n, bytearray(state)
+    same(both, "adpcm.encode_frame", 0, 0, *buffers)
+
+
+@given(st.binary(min_size=5, max_size=100), st.integers(0, 3))
+def test_decode(both: Any, frame: bytes, at: int) -> None:
+    same(both, "adpcm.decode_frame", 0, 0, bytearray(at) + frame, at, at + len(frame), bytearray(440), 3)
 
 
 @given(st.binary(max_size=100), STATES, st.integers(0, 5))

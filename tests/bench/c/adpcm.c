@@ -29,8 +29,24 @@ static void move(state_t *s, int32_t code) {
     s->index = within(s->index + MOVES[code & 7], 0, 88);
 }
 
-int32_t adpcm_encode(const uint16_t *pcm, int32_t pcm_off, uint8_t *out, int32_t out_off, int32_t n,
-                     uint8_t *state) {
+void adpcm__fill(const uint16_t *steps, uint16_t *changes, uint8_t *after) {
+    for (int32_t i = 0; i < 712; i++) {
+        int32_t step = steps[i / 8];
+        int32_t code = i % 8;
+        int32_t change = step / 8;
+        if (code & 4) change += step;
+        if (code & 2) change += step / 2;
+        if (code & 1) change += step / 4;
+        changes[i] = (uint16_t)change;
+        after[i] = (uint8_t)within(i / 8 + MOVES[code], 0, 88);
+    }
+}
+
+/* The first two arguments of both are room for the kernel's locals. */
+int32_t adpcm_encode_frame(int32_t row, int32_t d, const uint16_t *pcm, int32_t pcm_off, uint8_t *out,
+                           int32_t out_off, int32_t end, uint8_t *state) {
+    (void)row, (void)d;
+    int32_t n = end - pcm_off;
     state_t s = {(int16_t)(state[0] | state[1] << 8), within(state[2], 0, 88)};
     uint8_t *o = out + out_off;
     *o++ = state[1];
@@ -59,17 +75,19 @@ int32_t adpcm_encode(const uint16_t *pcm, int32_t pcm_off, uint8_t *out, int32_t
     state[0] = (uint8_t)s.predictor;
     state[1] = (uint8_t)(s.predictor >> 8);
     state[2] = (uint8_t)s.index;
-    return 4 + n / 2;
+    return out_off + 4 + n / 2;
 }
 
-int32_t adpcm_decode(const uint8_t *frame, int32_t off, int32_t nbytes, uint16_t *pcm, int32_t pcm_off) {
+int32_t adpcm_decode_frame(int32_t row, int32_t code, const uint8_t *frame, int32_t off, int32_t end,
+                           uint16_t *pcm, int32_t pcm_off) {
+    (void)row, (void)code;
     const uint8_t *f = frame + off;
     state_t s = {(int16_t)(f[0] << 8 | f[1]), within(f[2], 0, 88)};
-    int32_t n = 2 * (nbytes - 4);
+    int32_t n = 2 * (end - off - 4);
     for (int32_t i = 0; i < n; i++) {
         int32_t both = f[4 + i / 2];
         move(&s, i & 1 ? both & 15 : both >> 4);
         pcm[pcm_off + i] = (uint16_t)s.predictor;
     }
-    return n;
+    return pcm_off + n;
 }
