@@ -76,7 +76,7 @@ def fill(steps: Any, changes: Any, after: Any) -> None:
     for i, step in enumerate(samples(steps)[:89]):
         for code in range(8):
             parts = [int(step) >> shift for bit, shift in ((4, 0), (2, 1), (1, 2)) if code & bit]
-            struct.pack_into("<H", changes, 2 * (8 * i + code), (int(step) >> 3) + sum(parts))
+            struct.pack_into("<H", changes, 2 * (8 * i + code), (int(step) >> 3) + sum(parts) & 0xFFFF)
             after[8 * i + code] = min(max(i + (-1, -1, -1, -1, 2, 4, 6, 8)[code], 0), 88)
 
 
