@@ -5,10 +5,10 @@ They are soft and short because the microphone hears them. Without a speaker or 
 
 import asyncio
 
-# (Hz, ms). Whole periods at 16 kHz, within what small speakers and piezos can give.
+# (Hz, ms): whole samples in a period at 16 kHz, whole periods in a note, and no lower than small speakers go.
 START = ((1000, 40), (1600, 40))
 STOP = ((1600, 40), (1000, 40))
-ERROR = ((640, 40), (0, 20), (640, 40))
+ERROR = ((800, 40), (0, 20), (800, 40))
 
 _LONGEST_MS = 20  # between two looks at the part
 

@@ -23,7 +23,7 @@ def _on_written(i2s):
 
 def _note(hz, ms, peak):
     """The samples of one note, as bytes: whole periods, so that it begins and ends at zero, with its edges
-    faded by half a cosine. RATE is a multiple of `hz`; 0 is a pause."""
+    faded by half a cosine. RATE is a multiple of `hz`, and what is no whole period goes; 0 Hz is a pause."""
     if not hz:
         return bytes(2 * RATE * ms // 1000)
     period = RATE // hz
