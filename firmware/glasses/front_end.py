@@ -48,10 +48,10 @@ class FrontEnd:
 
             self._peak = peak
         if cleaning == "full":
-            from glasses.dsp.suppress import Suppressor
+            from glasses.dsp.suppress import DELAY, Suppressor
 
             self._suppressor = Suppressor()
-            self.delay += self._suppressor.DELAY
+            self.delay += DELAY
 
     def _load_activity(self):
         from glasses.dsp.activity import Activity

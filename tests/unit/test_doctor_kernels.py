@@ -73,7 +73,7 @@ def decode(row: int, code: int, frame: Any, at: int, end: int, pcm: Any, i: int)
 
 
 def fill(steps: Any, changes: Any, after: Any) -> None:
-    for i, step in enumerate(samples(steps)[:89]):
+    for i, step in enumerate(np.frombuffer(steps, "<u2", 89)):
         for code in range(8):
             parts = [int(step) >> shift for bit, shift in ((4, 0), (2, 1), (1, 2)) if code & bit]
             struct.pack_into("<H", changes, 2 * (8 * i + code), (int(step) >> 3) + sum(parts) & 0xFFFF)
