@@ -293,6 +293,24 @@ def test_no_tone_is_left_hanging(folder: Path, part: dict[str, Any]) -> None:
     run_world(folder, test, listen=False, board=board(**part))
 
 
+def test_ctrl_c_ends_a_tone_before_there_is_a_prompt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(world: World) -> None:
+        from glasses import earcons, runtime
+
+        def interrupted(coroutine: Any) -> None:
+            coroutine.close()
+            raise KeyboardInterrupt
+
+        glasses = world.glasses
+        monkeypatch.setattr(runtime.asyncio, "run", interrupted)
+        monkeypatch.setattr(glasses, "run_behind_prompt", lambda: None)
+        glasses.earcons.play(earcons.START)
+        glasses.run()
+        assert not world.chip.i2s.running(1) and not glasses.earcons.playing
+
+    run_world(folder, test, listen=False, board=board(speaker=SPEAKER))
+
+
 def test_a_port_that_is_not_to_be_had_disturbs_nothing(folder: Path) -> None:
     async def test(world: World) -> None:
         world.say(np.random.default_rng(2).integers(-9000, 9000, RATE))
