@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lunette import boards
 from lunette.virtual.scene import Scene, check, expand
 from lunette.virtual.stage import Stage
 
@@ -40,3 +41,21 @@ def test_start_and_stop_in_micropython(tmp_path: Path) -> None:
             assert np.max(np.abs(note - 3276.7 * shape * np.sin(2 * np.pi * hz * t))) < 2
     (recording,) = report["recordings"]
     assert recording["lost"] == 0
+
+
+def test_a_buzzer_in_micropython(tmp_path: Path) -> None:
+    data = boards.load("virtual").path.read_text()
+    (line,) = [line for line in data.splitlines() if '"i2s_speaker"' in line]
+    folder = tmp_path / "buzzing"
+    folder.mkdir()
+    data = data.replace('NAME = "virtual"', 'NAME = "buzzing"')
+    (folder / "board.py").write_text(data.replace(line, '    "buzzer": {"driver": "buzzer", "pin": 10},'))
+    actions = expand(check({"t": 0.3, "do": "hold", "seconds": 1.2}, "earcons"))
+    scene = Scene(duration_s=3.5, board=str(folder), actions=actions, folder=tmp_path)
+    stage = Stage(scene, tmp_path / "host")
+    report = asyncio.run(stage.play())
+    assert stage.glasses is not None and report["errors"] == []
+    chip = stage.glasses.chip
+    tones = chip.pwm.tones(10)
+    assert [hz for hz, _, _ in tones] == pytest.approx([1000, 1600, 1600, 1000], abs=1)
+    assert all(until is not None for _, _, until in tones) and chip.pins.level(10) == 0

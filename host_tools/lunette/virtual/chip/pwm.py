@@ -121,10 +121,11 @@ class Pwm:
             raise OSError(*_INVALID_ARG) from None
         raw = duty >> (_FULL_BITS - timer.bits)
         anew = channel is None or channel.inverted != bool(inverted)
-        self._end(channel)
+        now = self._now()
+        self._end(channel, now)
         channel = self._channels[pin] = _Channel(pin, group, number, raw, bool(inverted))
         if anew or self._pins.pulsed(pin):
-            self._show(channel)
+            self._show(channel, now)
         return hz
 
     def _deinit(self, pin: int, b: int, c: int, d: int, data: bytes | None) -> None:
@@ -193,7 +194,7 @@ class Pwm:
         channel = self._channels.pop(pin, None)
         if channel is None:
             return
-        self._end(channel)
+        self._end(channel, self._now())
         where = (channel.group, channel.timer)
         if not any((c.group, c.timer) == where for c in self._channels.values()):
             self._timers[channel.group][channel.timer] = _Timer()
@@ -202,18 +203,18 @@ class Pwm:
 
     # --- what comes out -------------------------------------------------------------------------------
 
-    def _show(self, channel: _Channel) -> None:
+    def _show(self, channel: _Channel, now: float) -> None:
         timer = self._timers[channel.group][channel.timer]
         duty = min(1.0, channel.duty / (1 << timer.bits))
         if channel.inverted:
             duty = 1.0 - duty
-        channel.span = Span(channel.pin, self._hz(timer), duty, self._now())
+        channel.span = Span(channel.pin, self._hz(timer), duty, now)
         self.spans.append(channel.span)
         self._pins.pulse(channel.pin, channel.span.hz, duty)
 
-    def _end(self, channel: _Channel | None) -> None:
+    def _end(self, channel: _Channel | None, now: float) -> None:
         if channel is not None and channel.span is not None:
-            channel.span.ended = self._now()
+            channel.span.ended = now
             channel.span = None
 
     @staticmethod
