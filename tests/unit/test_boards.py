@@ -145,6 +145,58 @@ def test_the_classic_adc2_is_refused_and_an_input_only_button_needs_no_pull() ->
     check(board, {**board.parts, "talk": {"driver": "button", "pin": 34, "pull": None}})
 
 
+def test_a_speaker_has_a_port_of_its_own() -> None:
+    speaker = {"driver": "i2s_speaker", "port": 1, "sck": 10, "ws": 11, "sd": 12}
+    s3, c3 = BOARDS["esp32s3_devkit"], BOARDS["xiao_esp32c3"]
+    for change, complaint in (
+        ({"port": 0}, r'"port"\] is 0, which is PARTS\["mic"\]\["port"\] already; write 1$'),
+        ({"port": 2}, r'"port"\] is 2, not a number from 0 to 1'),
+        ({"level_db": 3}, r'"level_db"\] is 3, not a number from -40 to 0'),
+        ({"enable": 99}, r'"enable"\] is 99: esp32s3 has no such pin; pick one of'),
+        ({"enable": 45}, r'"enable"\] is 45: it is a strapping pin'),
+        ({"sd": 11}, r'"sd"\] is 11: that is PARTS\["speaker"\]\["ws"\] already'),
+        ({"mute": 13}, r'"mute"\] is no known key'),
+    ):
+        with pytest.raises(LunetteError, match=complaint):
+            check(s3, {**s3.parts, "speaker": {**speaker, **change}})
+    check(s3, {**s3.parts, "speaker": {**speaker, "level_db": -30.5, "enable": 13}})
+    with pytest.raises(
+        LunetteError, match=r"is 0, which .* already; the esp32c3 has no other: take a buzzer"
+    ):
+        check(c3, {**c3.parts, "speaker": {**speaker, "port": 0}})
+    check(c3, {name: part for name, part in c3.parts.items() if name != "mic"})
+    with pytest.raises(LunetteError, match='under the name "speaker" only'):
+        check(s3, {**s3.parts, "beeper": speaker})
+
+
+def test_a_buzzer_is_driven() -> None:
+    s3, classic = BOARDS["esp32s3_devkit"], BOARDS["esp32_devkit"]
+    check(s3, {**s3.parts, "buzzer": {"driver": "buzzer", "pin": 7, "level": 100}})
+    for board, change, complaint in (
+        (s3, {"pin": 3}, "strapping pin of the esp32s3: a buzzer there may stop the start"),
+        (s3, {"level": 0}, r'"level"\] is 0, not a number from 1 to 100'),
+        (classic, {"pin": 35}, "input only on the esp32, and a buzzer is driven"),
+    ):
+        with pytest.raises(LunetteError, match=complaint):
+            check(board, {**board.parts, "buzzer": {"driver": "buzzer", "pin": 7, **change}})
+
+
+def test_every_pin_of_a_part_has_a_wire_those_that_need_not_be_there_too(own: Callable[..., Board]) -> None:
+    buzzer = BOARD.replace("PARTS = {", 'PARTS = {\n    "buzzer": {"driver": "buzzer", "pin": 7},')
+    speaker = 'PARTS = {\n    "speaker": {"driver": "i2s_speaker", "port": 1, "sck": 7, "ws": 9, "sd": 10},'
+    with pytest.raises(LunetteError, match=r'no wire for PARTS\["buzzer"\]\["pin"\]'):
+        own(buzzer)
+    wide = HARDWARE.replace("7, 8)", "7, 8, 10, 11)").replace(
+        "WIRING = {",
+        'WIRING = {\n    "speaker": {"what": "x", "wires": (("a", "sck"), ("b", "ws"), ("c", "sd"))},',
+    )
+    own(BOARD.replace("PARTS = {", speaker), wide)
+    with pytest.raises(LunetteError, match=r'no wire for PARTS\["speaker"\]\["enable"\]'):
+        own(BOARD.replace("PARTS = {", speaker.replace('"sd": 10', '"sd": 10, "enable": 11')), wide)
+    enabled = wide.replace('("c", "sd"))', '("c", "sd"), ("SD", "enable"))')
+    own(BOARD.replace("PARTS = {", speaker.replace('"sd": 10', '"sd": 10, "enable": 11')), enabled)
+
+
 def test_adc1_is_what_is_offered() -> None:
     board = BOARDS["esp32s3_devkit"]
     divider = {"driver": "battery", "pin": 42, "ratio": 2.0}
