@@ -1,0 +1,134 @@
+"""The audio path in real MicroPython with its heap locked, from the microphone's interrupt to notification.
+
+Whatever allocates raises MemoryError there: each frame of a whole recording is such a proof.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lunette import paths
+from lunette.virtual import stage
+from lunette.virtual.scene import parse
+from lunette.virtual.simulator import VirtualGlasses
+
+# The first frames meet a new packet size, and the log: a second and more goes by before the lock.
+_MAIN = b"""
+import micropython, sys
+import glasses
+from glasses.parts.microphone import Microphone
+from glasses.voice import Voice
+
+locked = failed = 0
+
+def steady():
+    voice = glasses.instance().voice
+    return voice._recording is not None and voice._recording.count >= 60 and voice._stop_at < 0
+
+def failure(error):
+    global failed
+    micropython.heap_unlock()
+    sys.print_exception(error)
+    micropython.heap_lock()
+    failed += 1
+
+def step(self):  # (*args would allocate)
+    global locked
+    if not steady():
+        return plain_step(self)
+    micropython.heap_lock()
+    locked += 1
+    try:
+        plain_step(self)
+    except MemoryError as error:
+        failure(error)
+    finally:
+        micropython.heap_unlock()
+
+def on_filled(self, i2s):
+    global locked
+    if not steady():
+        return plain_on_filled(self, i2s)
+    micropython.heap_lock()
+    locked += 1
+    try:
+        plain_on_filled(self, i2s)
+    except MemoryError as error:
+        failure(error)
+    finally:
+        micropython.heap_unlock()
+
+plain_step, Voice.step = Voice.step, step
+plain_on_filled, Microphone._on_filled = Microphone._on_filled, on_filled
+%s
+
+@glasses.on("recorded")
+def done(event):
+    print("LOCKED", locked, "FAILED", failed)
+
+glasses.run()
+"""
+_SCENE = {
+    "duration_s": 5.2,
+    "at": [
+        {"t": 0.3, "do": "hold", "seconds": 4},
+        {"t": 0.3, "do": "say", "wav": "speech.wav"},
+        {"t": 0.3, "do": "noise", "kind": "pink", "level_dbfs": -40},
+    ],
+}
+
+
+def play(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, board: str = "virtual", more: bytes = b"", **settings: Any
+) -> tuple[int, int, dict[str, Any], list[str]]:
+    """(calls under the lock, those that failed, the scene's report, what was printed)"""
+    lines: list[str] = []
+
+    def observe(what: str, detail: Any) -> None:
+        if what == "line":
+            lines.append(detail)
+
+    def glasses(*args: Any, files: dict[str, bytes], **options: Any) -> VirtualGlasses:
+        return VirtualGlasses(*args, files=files | {"main.py": _MAIN % more}, **options)
+
+    monkeypatch.setattr(stage, "VirtualGlasses", glasses)
+    scene = parse(_SCENE | {"settings": settings, "board": {"name": board}}, folder=paths.DATA)
+    report = asyncio.run(stage.Stage(scene, folder, observe=observe).play())
+    words = next((line for line in lines if line.startswith("LOCKED")), "").split()
+    assert words, "\n".join(lines)
+    return int(words[1]), int(words[3]), report, lines
+
+
+CHAINS = [
+    ("virtual", {"cleaning": "off"}),
+    ("virtual", {"cleaning": "full", "codec": "mulaw"}),
+    ("xiao_esp32s3_sense", {"cleaning": "full"}),  # PDM
+    ("esp32s3_devkit", {"cleaning": "full", "codec": "pcm"}),  # two microphones
+]
+
+
+@pytest.mark.parametrize(("board", "settings"), CHAINS, ids=lambda value: str(value))
+def test_no_frame_allocates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, board: str, settings: dict[str, Any]
+) -> None:
+    locked, failed, report, lines = play(tmp_path, monkeypatch, board, **settings)
+    assert failed == 0, "\n".join(lines)
+    assert locked > 2 * 100  # two seconds of frames, and their interrupts
+    (recording,) = report["recordings"]
+    assert recording["crc_ok"] and recording["lost"] == 0
+
+
+def test_what_allocates_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = b"""
+kick = glasses.instance().link.kick
+def careless():
+    kick()
+    glasses.instance().careless = [locked]
+glasses.instance().voice._kick = careless
+"""
+    locked, failed, _, _ = play(tmp_path, monkeypatch, more=more, cleaning="off")
+    assert failed > 90 and locked >= failed
