@@ -9,7 +9,8 @@ JOURNAL_KB = 1024  # with PSRAM about 2 minutes of speech; without it what fits 
 PARTS = {
     "talk": {"driver": "button", "pin": 1, "active": 0, "pull": "up"},
     "light": {"driver": "led", "pin": 2, "active": 1},
-    # Both share the three wires: L/R low is the left one, high the right one. On glasses: at the hinges.
+    # Both share the three wires: L/R low is the left one, high the right one. On glasses they sit at the rim
+    # beside the nose, the left one below the other: the mouth is in line with them (docs/sound.md).
     "mic": {
         "driver": "i2s_microphone",
         "port": 0,
@@ -18,7 +19,7 @@ PARTS = {
         "sd": 6,
         "ibuf": 32768,
         "channels": 2,
-        "positions": ((-68, -10, 0), (68, -10, 0)),
+        "positions": ((15, 15, -20), (15, 15, 5)),
     },
     # May be left out. Its amplifier's SD goes to "enable": low, it draws next to nothing.
     "speaker": {"driver": "i2s_speaker", "port": 1, "sck": 15, "ws": 16, "sd": 17, "enable": 18},
