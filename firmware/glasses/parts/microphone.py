@@ -28,6 +28,7 @@ class Microphone(CapturePart):
     frame_ms = FRAME_MS
     channels = 1
     gain_db = 0  # on top of the board's; for the next capture
+    saturated = 0  # samples of this capture that the gain has clipped
 
     def __init__(self, light, port, pins, ibuf, raw, bits, form):
         CapturePart.__init__(self, light)
@@ -228,7 +229,7 @@ class Microphone(CapturePart):
 
     def outcome(self):
         """What the end of a recording is to say of it."""
-        return {}
+        return {"saturated": self.saturated} if self.saturated else {}
 
     def counters(self):
         return {"mic.starts": self.starts, "mic.overruns": self.overruns, "mic.stalls": self.stalls}
