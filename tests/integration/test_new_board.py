@@ -78,5 +78,5 @@ def test_the_page_names_every_driver_and_key() -> None:
     for name, driver in drivers(CHIPS["esp32s3"]).items():
         row = re.search(rf"^\| `{name}` \|(.*)$", page, re.M)
         assert row is not None, name
-        for key in (*driver.pins, *driver.needed, *driver.allowed):
+        for key in (*driver.pins, *driver.needed, *driver.allowed, *driver.spare):
             assert f"`{key}`" in row[1], (name, key)
