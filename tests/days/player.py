@@ -70,6 +70,7 @@ class Player:
     async def play(self) -> dict[str, int]:
         """What it contained. AssertionError if something was wrong."""
         board = boards.module(self.day.board)
+        board.CLEANING = "off"  # hours of it would take hours
         world = self.world = World(
             self.env,
             self.folder,

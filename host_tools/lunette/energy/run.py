@@ -145,7 +145,9 @@ class DayResult:
 def board_data(name: str) -> SimpleNamespace:
     """The board's module, as the glasses import it. Raises LunetteError without a table of currents."""
     boards.load_measured(name)
-    return boards.module(name)
+    data = boards.module(name)
+    data.CLEANING = "off"  # it is not modelled, and would only take time here
+    return data
 
 
 @contextlib.contextmanager
