@@ -2,11 +2,11 @@
 fails."""
 
 import importlib
+import itertools
 import json
 import math
 import struct
 import subprocess
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -274,6 +274,12 @@ def db(ratio):
 TALKER = np.roll(sounds.speech(-26)[: 2 * rooms.RATE], rooms.RATE)
 
 
+def noises(kind, n, dbfs):
+    """Makes one after the other, none like another."""
+    seeds = itertools.count(1)
+    return lambda: sounds.noise(kind, n, dbfs, next(seeds))
+
+
 def scenes(positions):
     """What is not the voice, at both microphones."""
     rng = np.random.default_rng(7)
@@ -284,9 +290,8 @@ def scenes(positions):
         found[f"talker {azimuth}"] = direct
         rest = rooms.echoes(TALKER, positions, rng)
         found[f"room {azimuth}"] = [a + b for a, b in zip(direct, rest, strict=True)]
-    n = len(TALKER)
-    found["street"] = rooms.around(lambda: 400 * sounds.street(rng, n), positions, rng, 24)
-    found["all around"] = rooms.around(lambda: 100 * sounds.pink(rng, n), positions, rng, 24, 90)
+    found["street"] = rooms.around(noises("street", len(TALKER), -40), positions, rng, 24)
+    found["all around"] = rooms.around(noises("pink", len(TALKER), -40), positions, rng, 24, 90)
     return found
 
 
@@ -392,7 +397,7 @@ def voiced(seconds, positions=PLACES["nose"]):
     rng = np.random.default_rng(6)
     clip = sounds.speech(-46)
     sound = np.tile(clip, math.ceil(seconds * rooms.RATE / len(clip)))[: int(seconds * rooms.RATE)]
-    noise = rooms.around(lambda: 60 * sounds.pink(rng, len(sound)), positions, rng, 6)
+    noise = rooms.around(noises("pink", len(sound), -60), positions, rng, 6)
     return [
         rooms.at(sound, MOUTH, place) + more + rng.normal(size=len(sound)) * 1.5
         for place, more in zip(positions, noise, strict=True)
@@ -439,7 +444,7 @@ def test_a_microphone_fails_and_recovers(fault, side):
     beam = made(PLACES["nose"])
     using, out = watched(beam, *pair)
     alone = ("right", "left")[side]
-    changes = [i for i, (a, b) in enumerate(pairwise(using)) if a != b]
+    changes = [i for i, (a, b) in enumerate(itertools.pairwise(using)) if a != b]
     assert [using[0], *(using[i + 1] for i in changes)] == ["both", alone, "both"]
     assert beam.switches == 2
     failed, recovered = (i * FRAME / rooms.RATE for i in changes)
