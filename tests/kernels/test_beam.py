@@ -179,6 +179,22 @@ def test_whatever_the_places_nothing_overflows(left, right):
     assert max(1 << q, sum(map(abs, w))) * (32769 + 8 * sum(map(abs, h))) < 2**31
 
 
+@pytest.mark.parametrize("name", PLACES)
+def test_floats_of_32_bits_are_fine_enough(checked, monkeypatch, name):
+    """The chip has no others. Each operation rounds to them here, too."""
+    from dsp import steering
+
+    expected = steering.solve(PLACES[name], MOUTH)
+    for function in ("exp", "sin", "sqrt"):
+        exact = getattr(math, function)
+        monkeypatch.setattr(steering, function, lambda x, exact=exact: np.float32(exact(x)))
+    for constant in ("_PER_MM", "_BAND", "_BAND_FLOOR", "_FALL", "_OWN", "_SIDES", "_HEIGHT"):
+        monkeypatch.setattr(steering, constant, np.float32(getattr(steering, constant)))
+    right_near, delay, h, w, q = steering.solve(PLACES[name], MOUTH)
+    assert (right_near, delay, q) == (expected[0], expected[1], expected[4])
+    assert np.abs(np.subtract(h + w, expected[2] + expected[3])).max() <= 4
+
+
 def worst(delay, taps, edge):
     """The largest error of the filter's response, in dB of the ideal delay's, up to `edge` Hz."""
     turns = 2 * np.pi * np.linspace(20, edge, 300) / rooms.RATE
