@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import wave
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
@@ -14,15 +15,17 @@ import pytest
 from lunette import boards, paths
 from lunette.virtual.chip.chip import Chip
 from lunette.virtual.cpython import micropython_modules, run
+from lunette.virtual.kernels import fast_kernels
 
 POSITIONS = ((-68, -10, 0), (68, -10, 0))
 
 
-def with_chip(test: Callable[[Chip], Coroutine[Any, Any, None]]) -> None:
+def with_chip(test: Callable[[Chip], Coroutine[Any, Any, None]], parts: Any = None) -> None:
     with micropython_modules(paths.HAL, paths.FIRMWARE):
+        fast_kernels()
 
         async def main() -> None:
-            chip = Chip("esp32s3")
+            chip = Chip("esp32s3", parts=parts)
             chip.attach_cpython(importlib.import_module("_port"))
             await test(chip)
             assert not chip.errors
@@ -152,3 +155,86 @@ def test_the_breadboard_has_two() -> None:
         assert made(**mic).channels == 2
 
     with_chip(test)
+
+
+# --- two microphones as one, where the breadboard's are and as the simulated world has them
+
+
+def clip_of_speech() -> np.ndarray[Any, np.dtype[np.int16]]:
+    """Two seconds."""
+    with wave.open(str(paths.DATA / "speech.wav")) as file:
+        return np.frombuffer(file.readframes(32000), "<i2").astype(np.int16)
+
+
+async def recorded(mic: dict[str, Any], frames: int) -> tuple[np.ndarray[Any, Any], Any]:
+    """What the front end makes of so many frames, and the front end."""
+    from glasses.front_end import FrontEnd
+
+    microphone = made(**mic)
+    microphone.start()
+    front = FrontEnd(microphone)
+    front.reset()
+    taken: list[bytes] = []
+    for _ in range(100 * frames):
+        if microphone.ready():
+            front.take()
+            taken.append(bytes(front.pcm))
+        if len(taken) == frames:
+            break
+        await asyncio.sleep(0.003)
+    microphone.stop()
+    return np.frombuffer(b"".join(taken), "<i2").astype(float), front
+
+
+def power_db(pcm: np.ndarray[Any, Any]) -> float:
+    """From 200 Hz to 6.5 kHz, 3 dB an octave up."""
+    spectrum, hz = np.abs(np.fft.rfft(pcm)) ** 2, np.fft.rfftfreq(len(pcm), 1 / 16000)
+    band = (hz > 200) & (hz < 6500)
+    return float(10 * np.log10((spectrum[band] * hz[band]).sum()))
+
+
+def test_the_voice_is_kept() -> None:
+    mic = boards.load("esp32s3_devkit").parts["mic"]
+
+    async def test(chip: Chip) -> None:
+        said = clip_of_speech()
+        chip.sound.say(said)
+        out, front = await recorded(mic, 90)
+        voice = said[: len(out) - front.delay].astype(float)
+        assert power_db(out[front.delay :] - voice) < power_db(voice) - 25
+
+    with_chip(test, {"mic": mic})
+
+
+@pytest.mark.parametrize("place", [(0, 1000, 0), (1000, 0, 50), (-300, -900, 0), (-1000, 100, 0)])
+def test_talkers_around_are_suppressed(place: tuple[int, int, int]) -> None:
+    mic = boards.load("esp32s3_devkit").parts["mic"]
+
+    async def test(chip: Chip) -> None:
+        chip.sound.say(clip_of_speech(), gain_db=20, place=place)
+        start = chip.sound.index(asyncio.get_running_loop().time())
+        out, front = await recorded(mic, 90)
+        heard = chip.sound.render(start, len(out), 0).astype(float)
+        assert power_db(heard) - power_db(out) > 11
+        assert front.delay > 0
+
+    with_chip(test, {"mic": mic})
+
+
+@pytest.mark.parametrize(("broken", "good"), [("left", 1), ("right", 0)])
+def test_a_broken_microphone_is_left_out(broken: str, good: int) -> None:
+    mic = boards.load("esp32s3_devkit").parts["mic"]
+
+    async def test(chip: Chip) -> None:
+        said = clip_of_speech()
+        chip.sound.say(said)
+        (line,) = chip.i2s.lines
+        line.capsule(broken).break_("dead")
+        start = chip.sound.index(asyncio.get_running_loop().time())
+        out, _ = await recorded(mic, 90)
+        heard = chip.sound.render(start, len(out), good).astype(float)
+        # As loud as at the mouth's microphone, whichever it is that is left.
+        loud = power_db(heard[16000:]) if good == 0 else power_db(said[16000 : len(out)].astype(float))
+        assert power_db(out[16000:]) == pytest.approx(loud, abs=1)
+
+    with_chip(test, {"mic": mic})
