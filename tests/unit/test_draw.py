@@ -81,9 +81,11 @@ def test_a_spectrogram_is_that_of_scipy() -> None:
     assert np.abs(levels[:, 4:-4] - expected[:, 4:-4])[loud].max() < 0.01
 
 
-def test_a_slower_rate_ends_at_half_of_it() -> None:
-    levels, _, top = picture.spectrogram(tone(1000, -6, 1, 8000), 8000)
-    assert top == 4000 and np.argmax(levels[:, 10]) / (len(levels) - 1) * top == pytest.approx(1000)
+@pytest.mark.parametrize(("rate", "ends"), [(8000, 4000), (48000, 8000), (44100, 8000)])
+def test_another_rate_ends_at_half_of_it_or_at_8_khz(rate: int, ends: int) -> None:
+    levels, _, top = picture.spectrogram(tone(1000, -6, 1, rate), rate)
+    assert ends - rate / 512 < top <= ends
+    assert np.argmax(levels[:, 10]) / (len(levels) - 1) * top == pytest.approx(1000, abs=rate / 1024)
 
 
 # --- the command --------------------------------------------------------------------------------------------
@@ -208,15 +210,25 @@ def test_the_picture_says_what_can_be_compared(
         words.append(text)
         write(self, axes, above, text, **how)
 
+    drawn: list[np.ndarray] = []
+    panel = picture.waveform
+
+    def remember(axes: Any, samples: np.ndarray, rate: int, colour: str, limit: float) -> None:
+        drawn.append(samples)
+        panel(axes, samples, rate, colour, limit)
+
     monkeypatch.setattr(picture.Sheet, "text", text)
+    monkeypatch.setattr(picture, "waveform", remember)
     path = tmp_path / "new" / "waveform.png"
     received = np.roll(said() // 2, 160).astype(np.int16)
     found = waveform.draw(path, said(), received, RATE, "Title", cleaning)
     assert words[0] == "Title" and [p.name for p in path.parent.iterdir()] == ["waveform.png"]
     red = columns(path, (0xC2, 0x54, 0x3D)).sum()
     if cleaning in (None, "off"):
+        assert (drawn[1] == received).all() and (drawn[2] == said().astype(int) - received).all()
         assert "SNR" in words[1] and found.snr_db < 3 and red > 1000
     else:
+        assert (drawn[1] == said() // 2).all(), "at the time of what was said"
         assert "the voice is 6.0 dB softer, and 10 ms late" in words[1] and "SNR" not in words[1]
         assert red == 0, "there is no difference to draw"
     assert colours(path).shape[1] == 1320
