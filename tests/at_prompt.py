@@ -104,6 +104,8 @@ class AtPrompt:
         await self.ask(f"time.sleep_ms({round(seconds * 1000)})")
         self.virtual.release()
         await self.until(lambda: not self.light[-1], "the light goes out")
+        while await self.ask("glasses.instance().earcons.playing") != "False\n":
+            pass  # the sound at its end
 
 
 async def renewed(page: str) -> str:

@@ -123,6 +123,10 @@ def _now(running, name):
         if known["battery_v"] is None:
             return "cannot be read"
         return "%.2f V, %d %%" % (known["battery_v"], known["battery_percent"])
+    if name in ("speaker", "buzzer"):
+        if not running.settings.earcons:
+            return "silenced by the setting earcons"
+        return "sounds" if running.earcons.playing else "silent"
     microphone = parts.microphone
     now = "on" if microphone.capturing else "muted" if running.voice.muted else "off"
     return "%s; starts %d, overruns %d" % (now, microphone.starts, microphone.overruns)
