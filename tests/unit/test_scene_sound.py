@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lunette import paths
+from lunette.acoustics import Geometry
 from lunette.errors import LunetteError
 from lunette.virtual import scene
 from lunette.virtual.air import Air
@@ -23,6 +24,9 @@ def perform(board: str, *actions: dict[str, Any]) -> VirtualGlasses:
 
     async def main() -> VirtualGlasses:
         glasses = VirtualGlasses(Air(), board)
+        if board == "esp32s3_devkit":  # two microphones: here on both sides of the head
+            assert glasses.sound.geometry.positions == Geometry.of(glasses.board.parts["mic"]).positions
+            glasses.sound.geometry = Geometry(((-70.0, 0.0, 0.0), (70.0, 0.0, 0.0)))
         performer = Performer(glasses)
         for action in actions:
             checked = scene.check({"t": 0, **action}, "scene")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from lunette.audio_files import read_audio
 from lunette.errors import LunetteError
+from lunette.virtual.chip.sound import Noise
 from lunette.virtual.scene import place
 from lunette.virtual.simulator import VirtualGlasses
 from lunette.virtual.stranger import Stranger
@@ -48,6 +49,7 @@ class Performer:
         self.strangers: list[Stranger] = []
         self._jobs: list[asyncio.Task[None]] = []
         self._clips: dict[Path, Any] = {}
+        self._noises: dict[int, Noise] = {}  # by the identity of the action's values
 
     async def close(self) -> None:
         """Whoever is still there has to go."""
@@ -63,6 +65,14 @@ class Performer:
             self._clips[path] = read_audio(path)
         return self._clips[path]
 
+    def make_noise(self, values: dict[str, Any]) -> None:
+        """Get the noise of an action ready, which takes its time. Raises LunetteError."""
+        try:
+            noise = self.glasses.sound.make_noise(values["kind"], float(values["level_dbfs"]), place(values))
+        except ValueError as error:
+            raise LunetteError(str(error)) from None
+        self._noises[id(values)] = noise
+
     async def perform(self, do: str, values: dict[str, Any]) -> Any:
         """Carry out one action (its values checked by `scene.arguments`). Raises LunetteError."""
         glasses = self.glasses
@@ -75,13 +85,10 @@ class Performer:
             gain_db = float(values["gain_db"])
             return glasses.sound.say(self.clip(values["wav"]), gain_db=gain_db, place=place(values))
         elif do == "noise":
-            seconds = float(values["seconds"]) or None
-            try:
-                glasses.sound.noise(
-                    values["kind"], float(values["level_dbfs"]), duration=seconds, place=place(values)
-                )
-            except ValueError as error:
-                raise LunetteError(str(error)) from None
+            if id(values) not in self._noises:
+                await asyncio.to_thread(self.make_noise, values)
+            noise = self._noises.pop(id(values))
+            glasses.sound.begin_noise(noise, duration=float(values["seconds"]) or None)
         elif do == "mic":
             microphone = glasses.microphone(values["channel"])
             if "fault" in values:

@@ -146,11 +146,13 @@ class Stage:
         prompt: asyncio.TimerHandle | None = None
         self._start = loop.time()
         try:
-            for action in scene.actions:  # a missing clip is told before anything starts
+            for action in scene.actions:  # a missing clip is told, and noise made, before anything starts
                 if action.do == "say":
                     performer.clip(action.values["wav"])
                 elif action.do in ("press", "release"):
                     glasses.button(action.values["button"])
+                elif action.do == "noise":
+                    performer.make_noise(action.values)
                 elif action.do == "mic":
                     glasses.microphone(action.values["channel"])
             await glasses.prepare()

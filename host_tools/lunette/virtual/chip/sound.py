@@ -34,6 +34,9 @@ class _Source:
     arrived: dict[int, tuple[int, Wave]] = field(default_factory=dict)
 
 
+Noise = _Source
+
+
 class Sound:
     """Speech and noise, mixed. One `say` alone at 0 dB is heard bit for bit.
 
@@ -113,6 +116,11 @@ class Sound:
         all around (two microphones have in common what they have in a diffuse field), or from `place`. The
         same calls give the same samples; two noises of one kind are not correlated.
         """
+        self.begin_noise(self.make_noise(kind, level_dbfs, place), at, duration)
+
+    def make_noise(self, kind: str, level_dbfs: float, place: Point | None = None) -> Noise:
+        """Noise that is not heard yet, for `begin_noise`. It takes up to a second to make: not while somebody
+        waits for samples. (In a thread of its own it may be made.)"""
         if kind not in NOISES:
             raise ValueError(f"unknown noise {kind!r}: {', '.join(NOISES[:-1])} or {NOISES[-1]}")
         if level_dbfs > 0:
@@ -126,9 +134,16 @@ class Sound:
             wave = noise_wave(kind, seed, rate, twin)
             return _whole(wave * (rms / np.sqrt(np.mean(wave**2))))
 
-        start = self.index(self._now() if at is None else at)
-        end = None if duration is None else start + round(duration * self.rate)
-        self._sources.append(_Source(start, end, made(False), True, place, lambda: made(True)))
+        noise = Noise(0, None, made(False), True, place, lambda: made(True))
+        for microphone in range(len(self._geometry.positions)):
+            noise.arrived[microphone] = self._arriving(noise, microphone)
+        return noise
+
+    def begin_noise(self, noise: Noise, at: float | None = None, duration: float | None = None) -> None:
+        """Have it heard, once, from `at` (now) for `duration` seconds (for ever)."""
+        noise.start = self.index(self._now() if at is None else at)
+        noise.end = None if duration is None else noise.start + round(duration * self.rate)
+        self._sources.append(noise)
 
     def quiet(self) -> None:
         """Forget everything that was said and every noise."""
