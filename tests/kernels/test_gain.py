@@ -17,7 +17,12 @@ CEILING = 29204
 UNITY = 16384
 SAMPLE = st.one_of(st.integers(-32768, 32767), st.sampled_from([-32768, 32767, 0, -1, 1]))
 PEAK = st.one_of(st.integers(0, 32768), st.sampled_from([0, 1, 923, 924, 29204, 32768]))
-PEAKS = st.lists(PEAK, min_size=11, max_size=11)
+PEAKS = st.one_of(  # as loud as one another, or not
+    st.lists(PEAK, min_size=11, max_size=11),
+    st.tuples(st.lists(PEAK, min_size=11, max_size=11), st.integers(1, 12)).map(
+        lambda x: [p >> x[1] for p in x[0]]
+    ),
+)
 GAIN = st.one_of(st.integers(4115, 518112), st.sampled_from([4115, UNITY, 518112]))
 
 
@@ -185,8 +190,16 @@ def test_it_holds_where_nobody_speaks():
     )
     assert len({gain for _, gain in rows}) == 1
     # Between words, taken for voice: the level is that of the words.
-    _, rows = run(np.random.default_rng(2).normal(0, 3, 16000), True, stage)
+    _, rows = run(np.random.default_rng(2).normal(0, 30, 16000), True, stage)
     assert len({gain for _, gain in rows}) == 1
+    # But what was loud only once is forgotten.
+    _, rows = run(np.random.default_rng(2).normal(0, 30, 16000 * 25), True, stage)
+    assert rows[-1][1] > rows[0][1] + 3
+
+
+def test_silence_is_nobody():
+    _, rows = run(np.random.default_rng(3).normal(0, 3, 32000), True)
+    assert {gain for _, gain in rows} == {0}
 
 
 def test_a_click_does_not_make_what_follows_soft():

@@ -8,7 +8,7 @@ only the change counts. Their mean magnitudes are taken as logarithms, and each 
 * it is never below the least smoothed level of the last 1.3 s: noise that starts is voice for that long;
 * it is never more than 3 dB above the smoothed level: noise that stops is forgotten at once.
 
-What the bands are above their noise, less 1 dB each, adds up; more than 10 dB is voice, and so are the 14
+What the bands are above their noise, less 0.5 dB each, adds up; more than 10 dB is voice, and so are the 16
 frames after it. docs/sound.md has what that gives in which noise.
 
 Logarithms are to the base 2, of magnitudes, in 1/4096 (a dB is 680), piecewise linear between powers of 2.
@@ -20,10 +20,10 @@ import micropython
 from micropython import const
 
 _FRAME = const(320)
-_HANGOVER = const(14)  # frames
+_HANGOVER = const(16)  # frames
 _START = const(4)  # frames that are noise until there is something to compare with
 _SCORE = const(6800)  # 10 dB
-_MARGIN = const(680)  # 1 dB
+_MARGIN = const(340)  # 0.5 dB
 _SLACK = const(2040)  # 3 dB
 _PART = const(8)  # frames of each of the 8 parts of the 1.3 s
 

@@ -56,7 +56,7 @@ int32_t activity_decide(const uint32_t *sums, uint32_t *state) {
         if (band[2] > band[1] + 2040) {
             band[2] = band[1] + 2040;
         }
-        level -= band[2] + 680;
+        level -= band[2] + 340;
         loud += level > 0 ? level : 0;
     }
     if (s[0] < 4) {
@@ -65,7 +65,7 @@ int32_t activity_decide(const uint32_t *sums, uint32_t *state) {
     }
     int32_t voice = loud > 6800 || s[3] > 0;
     if (loud > 6800) {
-        s[3] = 14;
+        s[3] = 16;
     } else if (s[3] > 0) {
         s[3]--;
     }

@@ -47,9 +47,9 @@ def decide(sums: Any, state: Any) -> int:
             band[:2] = level, smooth
             band[3] = min(band[3], smooth)
             band[2] = min(max(band[2], min(band[3:]) + bias), smooth + 2040)
-            loud += max(0, level - band[2] - 680)
+            loud += max(0, level - band[2] - 340)
         voice = int(loud > 6800 or hangover > 0)
-        hangover = 14 if loud > 6800 else max(0, hangover - 1)
+        hangover = 16 if loud > 6800 else max(0, hangover - 1)
         frame += 1
         for band in bands:
             if not voice:
