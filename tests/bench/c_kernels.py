@@ -25,12 +25,14 @@ _C_TYPES = {
     "uint": "uint32_t ",
 }
 _ARGUMENTS: dict[str, Any] = {"int": ctypes.c_int32, "uint": ctypes.c_uint32}
-_OPTIONS = ("-O2", "-shared", "-fPIC", "-Wall", "-Wextra")
-# The kernel is in another file, so the compiler can neither inline nor leave out any of the calls.
+# Scalar, as for the chips, whose compilers use no vector instructions.
+_OPTIONS = ("-O2", "-fno-tree-vectorize", "-shared", "-fPIC", "-Wall", "-Wextra")
+# In the file of the functions, so that other arguments than theirs do not compile; by a volatile pointer, so
+# that the compiler can neither inline nor leave out any of the calls.
 _REPEAT = """
-{returns}{name}({parameters});
-void repeat_{name}(int64_t times{more}) {{
-    for (int64_t i = 0; i < times; i++) {name}({arguments});
+void repeat_{name}(int64_t times{parameters}) {{
+    __typeof__(&{name}) volatile kernel = {name};
+    for (int64_t i_ = 0; i_ < times; i_++) kernel({arguments});
 }}
 """
 
@@ -103,15 +105,8 @@ class CKernels:
             short = module.rpartition(".")[2]
             repeats, made = self._folder / f"{short}_repeat.c", self._folder / f"{short}.so"
             text = "".join(_repeat(k) for k in kernels() if k.module == module and _defined(k))
-            repeats.write_text("#include <stdint.h>\n" + text)
-            command = [
-                compiler() or "cc",
-                *_OPTIONS,
-                "-o",
-                str(made),
-                str(FOLDER / f"{short}.c"),
-                str(repeats),
-            ]
+            repeats.write_text(f'#include "{FOLDER / short}.c"\n{text}')
+            command = [compiler() or "cc", *_OPTIONS, "-o", str(made), str(repeats)]
             done = subprocess.run(command, capture_output=True, text=True, timeout=60)
             if done.returncode or done.stderr:
                 raise RuntimeError(f"{short}.c does not compile without complaint:\n{done.stderr}")
@@ -130,13 +125,10 @@ def _defined(kernel: Kernel) -> bool:
 
 def _repeat(kernel: Kernel) -> str:
     declared = signature(kernel)
-    parameters = [f"{_C_TYPES[kind]}{name}_" for name, kind in declared.parameters]
     return _REPEAT.format(
-        returns=_C_TYPES.get(declared.returns, "void "),
         name=_name(kernel),
-        parameters=", ".join(parameters) or "void",
-        more="".join(f", {parameter}" for parameter in parameters),
-        arguments=", ".join(f"{name}_" for name, _ in declared.parameters),
+        parameters="".join(f", {_C_TYPES[kind]}{name}" for name, kind in declared.parameters),
+        arguments=", ".join(name for name, _ in declared.parameters),
     )
 
 

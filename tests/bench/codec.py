@@ -59,7 +59,7 @@ def _coding(frames: list[bytes]) -> Iterator[Row]:
     samples = len(pcm) // 2
     specs = (("hex", pcm.hex()), 0, ("fill", 4 + samples // 2, 0), 0, samples, ("hex", "00000000"))
     with InMicroPython() as micropython:
-        micropython.prepare("adpcm.encode", specs, _SIGNATURE)
+        micropython.prepare("glasses.dsp.adpcm.encode", specs, _SIGNATURE)
         viper, c = _turns(
             lambda: micropython.us(1)[0] / len(frames),
             lambda: _us(lambda: audioop.lin2adpcm(pcm, 2, None), 1) / len(frames),

@@ -18,10 +18,10 @@ _SERVER = Path(__file__).with_name("timed.py")
 
 
 class InMicroPython:
-    """A context. Kernels are "module.function" of the firmware's dsp, specs as in doctor/kernels."""
+    """A context. Kernels are "glasses.dsp.module.function", specs as in doctor/kernels."""
 
     def __init__(self) -> None:
-        command = interpreter.command(str(_SERVER), str(paths.FIRMWARE / "glasses"), str(vectors.BENCH))
+        command = interpreter.command(str(_SERVER), str(paths.FIRMWARE), str(vectors.BENCH))
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -93,8 +93,8 @@ def _reference(kernel: Kernel, c: CKernels) -> tuple[Callable[[int], _Times], st
     args, _ = vectors.bench().arguments(kernel.cases[kernel.timed])
     if c.has(kernel):
         repeat = c.repeat(kernel)
-        return lambda calls: (_us(lambda: repeat(calls, *args)),), "C (cc -O2)"
-    fast = equivalents().get(f"dsp.{kernel.full}")
+        return lambda calls: (_us(lambda: repeat(calls, *args)),), "C (cc -O2, scalar)"
+    fast = equivalents().get(".".join((*kernel.module.split(".")[-2:], kernel.name)))
     if fast is None:
         return None
 
@@ -107,11 +107,11 @@ def _reference(kernel: Kernel, c: CKernels) -> tuple[Callable[[int], _Times], st
 def _time(kernel: Kernel, micropython: InMicroPython, c: CKernels) -> Row:
     specs = kernel.cases[kernel.timed]
     count, what = units(kernel)
-    name = f"{kernel.full}, viper"
-    given = micropython.outcome(kernel.full, specs)
+    name, path = f"{kernel.full}, viper", f"{kernel.module}.{kernel.name}"
+    given = micropython.outcome(path, specs)
     if c.has(kernel) and [*vectors.outcome(c.call(kernel), kernel, kernel.timed), False] != given:
         raise RuntimeError("C gives something else: nothing to compare")
-    micropython.prepare(kernel.full, specs, signature(kernel).text)
+    micropython.prepare(path, specs, signature(kernel).text)
     reference = _reference(kernel, c)
     note = f"a {what}; of a case of {count:g}"
     if reference is None:

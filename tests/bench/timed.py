@@ -1,8 +1,9 @@
 """Runs in MicroPython: calls kernels for `in_micropython.py`, one JSON request a line on standard input.
 
-    timed.py FOLDER_OF_DSP ON_GLASSES
+    timed.py FIRMWARE ON_GLASSES
 
-ON_GLASSES makes the arguments (doctor/kernels/on_glasses.py). Requests and their answers:
+ON_GLASSES makes the arguments (doctor/kernels/on_glasses.py). Kernels are "package.module.function".
+Requests and their answers:
 
     ["outcome", kernel, specs]             what on_glasses.outcome() says
     ["prepare", kernel, specs, signature]  the arguments are kept; null
@@ -34,8 +35,8 @@ def loop(kernel, args, calls):
 
 
 def find(name):
-    module, _, function = name.partition(".")
-    return getattr(getattr(__import__("dsp." + module), module), function)
+    module, function = name.rsplit(".", 1)
+    return getattr(__import__(module, None, None, ("",)), function)
 
 
 def prepare(name, specs, signature):

@@ -40,8 +40,9 @@ def test_c_gives_the_same(c, name):
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_viper_gives_the_same(micropython, name):
-    for case, specs in KERNELS[name].cases.items():
-        result, sums, stray = micropython.outcome(name, specs)
+    kernel = KERNELS[name]
+    for case, specs in kernel.cases.items():
+        result, sums, stray = micropython.outcome(f"{kernel.module}.{kernel.name}", specs)
         assert [result, sums] == STORED[name][case], case
         assert not stray, case
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -287,3 +288,67 @@ def test_a_branch_between_instructions_is_refused() -> None:
     code = bytes.fromhex("99c1 0100 13000000 8280")
     with pytest.raises(ValueError, match="no instruction at 0x6"):
         _ = Function("f", "rv32imc", code, (), ()).instructions
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_only_the_first_two_names_live_in_registers(arch: str, tmp_path: Path) -> None:
+    """Two instructions less for each use, whatever the kernel looks like."""
+
+    def own(parameters: str, first: str, body: str) -> int:
+        text = f"import micropython\n@micropython.viper\ndef f({parameters}) -> int:\n    {first}\n"
+        (tmp_path / "m.py").write_text(text + f"    while a:\n        {body}\n        a -= 1\n    return a\n")
+        return functions(tmp_path / "m.py", arch)["f"].loops[0].own
+
+    shapes = {
+        "a: int": "b = c = d = 0",
+        "a: int, b: int": "c = d = 0",
+        "a: int, b: int, c: int": "d = 0",
+        "a: int, b: int, c: int, d: int": "pass",
+    }
+    for parameters, first in shapes.items():
+        nothing = own(parameters, first, "pass")
+        costs = [own(parameters, first, f"{name} += 1") - nothing for name in "abcd"]
+        assert costs == [4, 4, 6, 6], parameters
+
+
+# --- docs/kernels.md ----------------------------------------------------------------------------------------
+
+_ROW = re.compile(r"\| `([^`]+)` \| (\d+) \| (\d+) \|")
+_FRAME = """
+import micropython
+TABLE = b"abcd"
+@micropython.viper
+def f(a: int, b: int, p: ptr16, q: ptr8, w: ptr32, n: int, z: int) -> int:
+    x = 0
+    y = 0
+    t = ptr16(TABLE)
+    %s
+    return x
+"""
+_ROUND = "while n:\n        n -= 1\n        "
+
+
+def documented() -> dict[str, tuple[int, int]]:
+    text = (paths.ROOT / "docs" / "kernels.md").read_text()
+    return {code: (int(xtensa), int(riscv)) for code, xtensa, riscv in _ROW.findall(text)}
+
+
+def in_loop(path: Path, body: str, arch: str) -> int:
+    path.write_text(_FRAME % body)
+    (loop,) = functions(path, arch)["f"].loops
+    return loop.own
+
+
+@pytest.mark.parametrize("code", documented())
+def test_costs_in_the_docs_are_what_is_counted(code: str, tmp_path: Path) -> None:
+    for arch, said in zip(ARCHS, documented()[code], strict=True):
+        if code.startswith(("while", "for")):
+            assert in_loop(tmp_path / "m.py", code, arch) == said
+        else:
+            lines = code.replace("; ", "\n        ")
+            whole = in_loop(tmp_path / "m.py", _ROUND + lines, arch)
+            assert whole - in_loop(tmp_path / "m.py", _ROUND + "pass", arch) == said
+
+
+def test_the_docs_have_costs() -> None:
+    assert len(documented()) > 20

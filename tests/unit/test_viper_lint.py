@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import struct
 import subprocess
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from lunette import mpy, paths
 from lunette.virtual import interpreter, viper_lint
+from lunette.virtual.cpython import micropython_modules
 from lunette.virtual.viper_lint import check_kernel, problems_in
 
 HEAD = """import micropython
@@ -212,6 +215,7 @@ def test_what_is_slow_but_right_is_a_note() -> None:
         (many + "\nreturn x", "locals"),
         ("while x:\n    other(x)\n    x -= 1\nreturn x", "call of other() in a loop"),
         ("while x:\n    t = ptr8(TABLE)\n    x -= t[x]\nreturn x", "looks a global up"),
+        ("for i in range(x):\n    pass\nreturn x", "keeps its numbers in memory"),
     ):
         (problem,) = problems_in(module(body))
         assert problem.note and said in problem.text
@@ -264,6 +268,18 @@ def test_what_is_said_to_allocate_does_and_the_rest_does_not() -> None:
     assert allocated == list(ALLOCATING.values())
     told = [bool(check_kernel("import micropython\n" + function)) for function in functions]
     assert told == allocated
+
+
+def test_the_example_in_the_docs_is_right(tmp_path: Path) -> None:
+    text = (paths.ROOT / "docs" / "kernels.md").read_text()
+    example = text.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "louder.py").write_text(example)
+    assert viper_lint.lint(tmp_path / "louder.py") == (1, [])
+    with micropython_modules(firmware_dir=tmp_path):
+        louder = importlib.import_module("louder").louder
+        pcm = bytearray(struct.pack("<4h", -20000, 20000, -3, 100))
+        louder(0, 0, pcm, 4, 512)
+    assert struct.unpack("<4h", pcm) == (-32768, 32767, -6, 200)
 
 
 # --- the command --------------------------------------------------------------------------------------------

@@ -286,8 +286,8 @@ class _Viper(ast.NodeVisitor):
         if len(self._locals) > _MANY_LOCALS:
             self._add(
                 self._kernel,
-                f"{len(self._locals)} locals, and only the first two or three "
-                f"({', '.join(self._locals[:3])}) live in registers; split the loop",
+                f"{len(self._locals)} locals, and only the first two ({', '.join(self._locals[:2])}) live in "
+                "registers; split the loop",
                 note=True,
             )
 
@@ -426,6 +426,10 @@ class _Viper(ast.NodeVisitor):
             step = fold(loop.args[2], self._constants) if len(loop.args) == 3 else 1
             if not step or loop.keywords or not 1 <= len(loop.args) <= 3:
                 self._add(node, "a range whose step is no constant is an object and allocates; write while")
+            else:
+                self._add(
+                    node, "a range keeps its numbers in memory; while, in registers, is half of it", note=True
+                )
             for arg in loop.args:
                 self.visit(arg)
         else:
