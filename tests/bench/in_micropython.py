@@ -34,7 +34,7 @@ class InMicroPython:
         self._process.communicate()
 
     def _ask(self, *request: Any) -> Any:
-        """RuntimeError with MicroPython's words if it died."""
+        """RuntimeError with MicroPython's words if the kernel raised or it died."""
         process = self._process
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         with contextlib.suppress(BrokenPipeError):
@@ -47,7 +47,10 @@ class InMicroPython:
         if not answer:
             why = process.stderr.read().strip().splitlines()[-1:] if ready else "a kernel does not return"
             raise RuntimeError(f"MicroPython died: {why}")
-        return json.loads(answer)
+        said = json.loads(answer)
+        if isinstance(said, dict):
+            raise RuntimeError(f"MicroPython: {said['error']}")
+        return said
 
     def outcome(self, kernel: str, specs: Any) -> list[Any]:
         """[what it returned, [CRC-32 of each buffer], whether it wrote beside them]"""

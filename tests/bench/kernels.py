@@ -20,6 +20,7 @@ from typing import Any
 from lunette import mpy, paths
 from lunette.doctor.kernels import vectors
 from lunette.doctor.kernels.registry import Kernel, kernels
+from lunette.errors import LunetteError
 from lunette.virtual.cpython import micropython_modules
 from lunette.virtual.equivalents import equivalents
 
@@ -229,23 +230,33 @@ def _size(name: str) -> Row:
 # --- The subject ------------------------------------------------------------------------------------------
 
 
-def _measured(kernel: Kernel, what: str, measure: Callable[[], Row]) -> Row:
-    """One kernel that cannot be measured leaves the others."""
+_TROUBLE = (RuntimeError, AssertionError, LookupError, ValueError)
+
+
+def _measured(name: str, what: str, measure: Callable[[], Row]) -> Row:
+    """One that cannot be measured leaves the others."""
     try:
         return measure()
-    except (RuntimeError, AssertionError, emulated.Unsupported, ValueError, KeyError) as error:
-        return failed(f"{kernel.full}, {what}", error)
+    except (
+        RuntimeError,
+        AssertionError,
+        emulated.Unsupported,
+        LookupError,
+        ValueError,
+        LunetteError,
+    ) as error:
+        return failed(f"{name}, {what}", error)
 
 
 def measure() -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="lunette-bench-") as folder, InMicroPython() as micropython:
         c = CKernels(Path(folder))
         for kernel in kernels():
-            yield _measured(kernel, "viper", functools.partial(_time, kernel, micropython, c))
+            yield _measured(kernel.full, "viper", functools.partial(_time, kernel, micropython, c))
     counts: dict[str, _Counts] = {}
     with micropython_modules(firmware_dir=paths.FIRMWARE):
         for kernel in kernels():
-            yield _measured(kernel, "instructions", functools.partial(_counted, kernel, counts))
-        for name in dict.fromkeys(kernel.module for kernel in kernels()):
-            yield _size(name)
+            yield _measured(kernel.full, "instructions", functools.partial(_counted, kernel, counts))
+        for module in dict.fromkeys(kernel.module for kernel in kernels()):
+            yield _measured(module.rpartition(".")[2], ".mpy", functools.partial(_size, module))
     yield from _paths(counts)

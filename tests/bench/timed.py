@@ -9,6 +9,8 @@ Requests and their answers:
     ["prepare", kernel, specs, signature]  the arguments are kept; null
     ["time", calls]                        microseconds of so many calls, and of as many calls of a viper
                                            function of the same signature that does nothing
+
+What raises is answered by {"error": text}.
 """
 
 import gc
@@ -65,13 +67,16 @@ def main():
         request = json.loads(line)
         what = request[0]
         answer = None
-        if what == "outcome":
-            answer = bench["outcome"](find(request[1]), request[2])
-        elif what == "prepare":
-            prepared = prepare(request[1], request[2], request[3])
-        else:
-            loop, kernel, nothing, (args, _) = prepared
-            answer = [microseconds(loop, one, args, request[1]) for one in (kernel, nothing)]
+        try:
+            if what == "outcome":
+                answer = bench["outcome"](find(request[1]), request[2])
+            elif what == "prepare":
+                prepared = prepare(request[1], request[2], request[3])
+            else:
+                loop, kernel, nothing, (args, _) = prepared
+                answer = [microseconds(loop, one, args, request[1]) for one in (kernel, nothing)]
+        except Exception as error:
+            answer = {"error": repr(error)}
         print(json.dumps(answer))
 
 

@@ -8,8 +8,11 @@ from types import SimpleNamespace
 import pytest
 from bench import c_kernels, kernels
 from bench.c_kernels import CKernels, Signature, signature
+from bench.in_micropython import InMicroPython
+from bench.rows import Row
 
 from lunette.doctor.kernels import registry
+from lunette.errors import LunetteError
 
 KERNELS = {kernel.full: kernel for kernel in registry.kernels()}
 
@@ -90,3 +93,22 @@ def test_c_that_does_not_compile_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(c_kernels, "FOLDER", tmp_path)
     with pytest.raises(RuntimeError, match=r"mulaw\.c does not compile without complaint"):
         CKernels(tmp_path).call(KERNELS["mulaw.encode"])
+
+
+def test_what_a_kernel_raises_in_micropython_is_told_and_the_next_goes_on() -> None:
+    with InMicroPython() as micropython:
+        with pytest.raises(RuntimeError, match="AttributeError"):
+            micropython.outcome("glasses.dsp.pcm.nothing", ())
+        result, _, _ = micropython.outcome("glasses.dsp.pcm._root", (81,))
+        assert result == 9
+        micropython.prepare("glasses.dsp.pcm._root", (81,), "(x: int) -> int")
+        took, nothing = micropython.us(100)
+        assert took >= 0 and nothing >= 0
+
+
+def test_a_kernel_that_cannot_be_measured_leaves_the_others() -> None:
+    def refuse() -> Row:
+        raise LunetteError("m.py does not compile")
+
+    row = kernels._measured("pcm.peak", "viper", refuse)
+    assert (row.name, row.value, row.note) == ("pcm.peak, viper", None, "LunetteError: m.py does not compile")
