@@ -18,10 +18,11 @@ WORDS = st.one_of(
     st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).integers(0, 65536, 96)),
 ).map(lambda values: np.array(values, "<u2").tobytes())
 GAINS = st.one_of(
-    st.integers(0, 256).map(lambda gain: [gain] * 96),
-    st.lists(st.integers(0, 256), min_size=96, max_size=96),
+    st.integers(0, 256).map(lambda gain: [gain] * 24),
+    st.lists(st.integers(0, 256), min_size=24, max_size=24),
 ).map(lambda values: np.array(values, "<u2").tobytes())
 BLANK = b"\xa5" * 192
+BINS = b"\xa5" * 392
 NAMES = {"_threes": model.threes, "_fours": model.fours}
 
 
@@ -49,15 +50,16 @@ def test_last_pass(kernels, re, im, shift):
 @relaxed
 @given(WORDS, WORDS)
 def test_split(kernels, re, im):
-    _, after = kernels.call("fft.split", 0, 0, re, im, BLANK, BLANK)
-    assert after == by_model(model.split, 0, 0, re, im, BLANK, BLANK)
+    _, after = kernels.call("fft.split", 0, 0, re, im, BINS)
+    assert after == by_model(model.split, 0, 0, re, im, BINS)
 
 
 @relaxed
 @given(WORDS, WORDS, GAINS)
-def test_merge(kernels, xr, xi, gains):
-    _, after = kernels.call("fft.merge", 0, 0, xr, xi, gains, BLANK, BLANK)
-    assert after == by_model(model.merge, 0, 0, xr, xi, gains, BLANK, BLANK)
+def test_merge(kernels, some, others, gains):
+    bins = some + others + some[:8]
+    _, after = kernels.call("fft.merge", 0, 0, bins, gains, BLANK, BLANK)
+    assert after == by_model(model.merge, 0, 0, bins, gains, BLANK, BLANK)
 
 
 # --- what it is for -----------------------------------------------------------------------------------
@@ -76,6 +78,8 @@ def numbers(*parts):
 def orders(checked):
     from dsp import fft
 
+    assert list(fft.WIDTHS) == model.WIDTHS.tolist()
+    assert sum(fft.WIDTHS) == 95
     return np.frombuffer(fft.PLACES, np.uint8), np.frombuffer(fft.FOUND, np.uint8)
 
 
@@ -112,12 +116,12 @@ def test_it_is_the_fourier_transform_there_and_back(kernels, orders, name):
     scaled = np.fft.fft(x[::2] + 1j * x[1::2]) / np.sqrt(192)
     assert np.abs(numbers(re, im)[found] - scaled).max() < 3
 
-    _, (_, _, xr, xi) = kernels.call("fft.split", 0, 0, re, im, BLANK, BLANK)
+    _, (_, _, bins) = kernels.call("fft.split", 0, 0, re, im, BINS)
     spectrum = np.fft.rfft(x) / np.sqrt(192)
-    assert np.abs(numbers(xr, xi)[1:] - spectrum[1:96]).max() < 6
+    assert np.abs(model.bins_of(bins)[1:] - spectrum[1:96]).max() < 6
 
-    gains = np.full(96, 256, "<u2").tobytes()
-    _, (_, _, _, re, im) = kernels.call("fft.merge", 0, 0, xr, xi, gains, BLANK, BLANK)
+    gains = np.full(24, 256, "<u2").tobytes()
+    _, (_, _, re, im) = kernels.call("fft.merge", 0, 0, bins, gains, BLANK, BLANK)
     im, re = transform(kernels, im, re, 1)
     back = numbers(re, im)[found]
     error = np.column_stack([back.real, back.imag]).ravel() - x
@@ -132,13 +136,12 @@ def test_gains_are_of_their_bins(kernels, orders):
     pairs = np.empty(96, complex)
     pairs[places] = x[::2] + 1j * x[1::2]
     re, im = transform(kernels, words(pairs.real), words(pairs.imag), 2)
-    _, (_, _, xr, xi) = kernels.call("fft.split", 0, 0, re, im, BLANK, BLANK)
-    gains = np.random.default_rng(8).integers(0, 257, 96)
-    gains[0] = gains[1]  # bin 0 (and 96) has that of bin 1
-    _, (_, _, _, re, im) = kernels.call(
-        "fft.merge", 0, 0, xr, xi, gains.astype("<u2").tobytes(), BLANK, BLANK
-    )
+    _, (_, _, bins) = kernels.call("fft.split", 0, 0, re, im, BINS)
+    gains = np.random.default_rng(8).integers(0, 257, 24)
+    _, (_, _, re, im) = kernels.call("fft.merge", 0, 0, bins, gains.astype("<u2").tobytes(), BLANK, BLANK)
     im, re = transform(kernels, im, re, 1)
     back = numbers(re, im)[found]
-    wanted = np.fft.irfft(np.fft.rfft(x) * np.append(gains, gains[0]) / 256)
+    # Bins 0 and 96 have the gain of bin 1.
+    by_bin = np.concatenate([gains[:1], np.repeat(gains, model.WIDTHS), gains[:1]])
+    wanted = np.fft.irfft(np.fft.rfft(x) * by_bin / 256)
     assert np.abs(np.column_stack([back.real, back.imag]).ravel() - wanted).max() < 12

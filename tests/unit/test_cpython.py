@@ -399,6 +399,40 @@ def bump(p: ptr8, i: int):
 
 
 @viper
+def third_from(p: ptr16, off: int) -> int:
+    q = ptr16(int(p) + off)
+    return q[2]
+
+
+@viper
+def summed(p: ptr16, n: int) -> int:
+    end = int(p) + n + n
+    total = 0
+    while end - int(p):
+        total += p[0]
+        p = ptr16(int(p) + 2)
+    return total
+
+
+@viper
+def reached(p: ptr8, n: int) -> int:
+    end = int(p) + n
+    while int(p) < end:
+        p = ptr8(2 + int(p))
+    return int(p) - end
+
+
+@viper
+def scaled_address(p: ptr8) -> int:
+    return int(p) * 2
+
+
+@viper
+def apart(p: ptr8, q: ptr8) -> int:
+    return int(p) - int(q)
+
+
+@viper
 def signed_word(p: ptr32) -> int:
     return int(p[0])
 
@@ -517,6 +551,28 @@ def test_pointers_refuse_read_only_and_misaligned_buffers():
         store16(memoryview(bytearray(8))[1:5], 0, 1)
     with pytest.raises(TypeError):
         total(1234, 1)
+
+
+def test_pointers_move_through_their_buffer():
+    words = bytearray(b"".join(n.to_bytes(2, "little") for n in range(100, 110)))
+    assert third_from(words, 0) == 102
+    assert third_from(words, 14) == 109
+    assert summed(words, 10) == sum(range(100, 110))
+    assert reached(words, 5) == 1
+    with pytest.raises(IndexError, match="load"):
+        third_from(words, 16)
+    with pytest.raises(IndexError, match="load"):
+        third_from(words, -6)
+    with pytest.raises(ValueError, match="aligned"):
+        third_from(words, 1)
+
+
+def test_an_address_is_of_one_buffer_and_no_number():
+    words = bytearray(8)
+    with pytest.raises(TypeError, match="no address"):
+        scaled_address(words)
+    with pytest.raises(TypeError, match="two buffers"):
+        apart(words, bytearray(8))
 
 
 def test_words_whose_sign_depends_on_the_machine():

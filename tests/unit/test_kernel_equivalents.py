@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lunette import paths
 from lunette.virtual.cpython import micropython_modules
-from lunette.virtual.kernels import fast_kernels, plain_kernels
+from lunette.virtual.kernels import POINTERS, fast_kernels, plain_kernels
 
 KERNELS = ("adpcm", "crc32", "pcm")
 PCM = st.binary(min_size=16, max_size=200).map(lambda b: b[: len(b) & ~3])
@@ -84,3 +84,12 @@ def test_copy_within_a_buffer(both: Any, data: bytes, at: int, n: int) -> None:
         own = bytearray(data)
         modules["pcm"].copy(own, 0, own, at, n)
         assert own == data[at : at + n] + data[n:]
+
+
+def test_plain_pointers_move_through_their_buffer() -> None:
+    ptr8, ptr16 = POINTERS["ptr8"], POINTERS["ptr16"]
+    words = bytearray(b"abcdefgh")
+    third = ptr16(int(ptr8(words)) + 2)
+    assert third[0] == int.from_bytes(b"cd", "little")
+    ptr16(int(third) + 2)[1] = 0x4241
+    assert words == b"abcdefAB"

@@ -11,7 +11,8 @@ Thomas); 32 = 4 * 8, decimated in frequency. `transform` works in place and find
 ``PLACES[n]``, its output k at slot ``FOUND[k]``. The way back is the same with the two buffers exchanged.
 
 In all kernels ``r`` and ``x`` are scratch, whatever is passed: the first two locals live in registers, and
-parameters come first.
+parameters come first. Pointers move on through the buffers, because a load by a constant index is 2
+instructions and one by a variable 7 (a store 3 and 9).
 """
 
 from array import array
@@ -32,16 +33,12 @@ _QUARTER = (
 # fmt: on
 
 
-def _cosines():
-    # 8192 + 8192 cos(2 pi k / 192); minus the sine is the cosine 48 places on.
-    table = array("H", (8192,) * 192)
-    for k in range(49):
-        table[k] = table[-k] = 8192 + _QUARTER[k]
-        table[96 - k] = table[96 + k] = 8192 - _QUARTER[k]
-    return table
+def _cosine(k):
+    k %= 192
+    if k > 96:
+        k = 192 - k
+    return _QUARTER[k] if k < 49 else 0 - _QUARTER[96 - k]
 
-
-_COSINES = _cosines()
 
 # n = 32 a + 3 b goes to slot 32 a + b; k = 64 a + 33 b comes from slot 32 a + 8 (b % 4) + b // 4.
 PLACES = bytearray(96)
@@ -51,202 +48,222 @@ for _a in range(3):
         PLACES[(32 * _a + 3 * _b) % 96] = 32 * _a + _b
         FOUND[(64 * _a + 33 * _b) % 96] = 32 * _a + 8 * (_b % 4) + _b // 4
 
+# For each k of 0..7 the cosine and minus the sine of k, 2 k and 3 k 32nds of a turn, 8192 added.
+_TURNS = array("H", [8192 + _cosine(6 * k * n + s) for k in range(8) for n in (1, 2, 3) for s in (0, 48)])
+
+WIDTHS = bytes((1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 7, 8, 12, 15))
+"""Bins of each band, from bin 1 on: of 83 Hz one by one up to 0.5 kHz, in twos to 1.5 kHz, then a ninth of a
+frequency."""
+
+_BANDS_OF = b"\0" + b"".join([bytes((_b,)) * _n for _b, _n in enumerate(WIDTHS)])
+
+# For bins k of 0..47 and 96 - k (48 for 0): cosine and sine of k 192nds of a turn; the slots that they are
+# found at and go to; and their bands.
+_PAIRS = array("H", (0,) * 384)
+for _k in range(48):
+    _both = (_k, 96 - _k if _k else 48)
+    _i = 8 * _k
+    _PAIRS[_i] = _cosine(_k)
+    _PAIRS[_i + 1] = _cosine(_k + 144)
+    for _table in (FOUND, PLACES, _BANDS_OF):
+        _i += 2
+        _PAIRS[_i] = _table[_both[0]]
+        _PAIRS[_i + 1] = _table[_both[1]]
+
 
 @micropython.viper
 def _threes(r: int, x: int, re: ptr16, im: ptr16):
     # 32 transforms of the three that lie 32 apart, divided by the square root of 3: 4730 is 8192 / sqrt(3).
-    i = 0
-    while i < 32:
-        b = i + 32
-        c = i + 64
-        r = re[b]
-        x = re[c]
+    end = int(re) + 64
+    while end - int(re):
+        r = re[32]
+        x = re[64]
         dr = r - x
         r += x
-        x = re[i]
-        re[i] = ((x + r) * 4730 - 196538368) >> 13
-        mr = (((x + x - r) * 4730) + 4096) >> 13
-        r = im[b]
-        x = im[c]
+        x = re[0]
+        re[0] = ((x + r) * 4730 - 196538368) >> 13
+        # With 65537 added, which is the offset and the rounding of what comes.
+        mr = ((x + x - r) * 4730 + 536883200) >> 13
+        r = im[32]
+        x = im[64]
         di = r - x
         r += x
-        x = im[i]
-        im[i] = ((x + r) * 4730 - 196538368) >> 13
-        x = ((x + x - r) * 4730 + 4096) >> 13
+        x = im[0]
+        im[0] = ((x + r) * 4730 - 196538368) >> 13
+        x = ((x + x - r) * 4730 + 536883200) >> 13
         r = dr
-        im[b] = (x - r + 65537) >> 1
-        im[c] = (x + r + 65537) >> 1
+        im[32] = (x - r) >> 1
+        im[64] = (x + r) >> 1
         r = mr
         x = di
-        re[b] = (r + x + 65537) >> 1
-        re[c] = (r - x + 65537) >> 1
-        i += 1
+        re[32] = (r + x) >> 1
+        re[64] = (r - x) >> 1
+        re = ptr16(int(re) + 2)
+        im = ptr16(int(im) + 2)
 
 
 @micropython.viper
 def _fours(r: int, x: int, re: ptr16, im: ptr16):
     # 24 transforms of the four that lie 8 apart, halved, and turned by W32.
-    cosines = ptr16(_COSINES)
-    k = 0
-    while k < 8:
-        r = k * 6
-        c1 = cosines[r] - 8192
-        s1 = cosines[r + 48] - 8192
-        r += r
-        c2 = cosines[r] - 8192
-        s2 = cosines[r + 48] - 8192
-        r += k * 6
-        c3 = cosines[r] - 8192
-        s3 = cosines[r + 48] - 8192
-        a = k
-        while a < 96:
-            b = a + 8
-            c = a + 16
-            d = a + 24
-            r = re[b]
-            x = re[d]
+    turns = ptr16(_TURNS)
+    last = int(turns) + 96
+    while last - int(turns):
+        c1 = turns[0] - 8192
+        s1 = turns[1] - 8192
+        c2 = turns[2] - 8192
+        s2 = turns[3] - 8192
+        c3 = turns[4] - 8192
+        s3 = turns[5] - 8192
+        end = int(re) + 192
+        while end - int(re):
+            r = re[8]
+            x = re[24]
             vr = r + x
             wr = r - x
-            r = im[b]
-            x = im[d]
+            r = im[8]
+            x = im[24]
             vi = r + x
             wi = r - x
-            r = im[a]
-            x = im[c]
+            r = im[0]
+            x = im[16]
             ti = r + x
             ui = r - x
-            r = re[a]
-            x = re[c]
+            r = re[0]
+            x = re[16]
             tr = r + x
             r -= x
-            ur = r
-            r += wi
+            x = wi
+            ur = r - x
+            r += x
             x = ui - wr
-            re[b] = (r * c1 - x * s1 + 0x20002000) >> 14
-            im[b] = (x * c1 + r * s1 + 0x20002000) >> 14
-            r = ur - wi
-            x = ui + wr
-            re[d] = (r * c3 - x * s3 + 0x20002000) >> 14
-            im[d] = (x * c3 + r * s3 + 0x20002000) >> 14
+            re[8] = (r * c1 - x * s1 + 0x20002000) >> 14
+            im[8] = (x * c1 + r * s1 + 0x20002000) >> 14
+            r = ur
+            x = wr + wr + x
+            re[24] = (r * c3 - x * s3 + 0x20002000) >> 14
+            im[24] = (x * c3 + r * s3 + 0x20002000) >> 14
             r = tr
-            x = ti
-            re[a] = (r + vr - 65535) >> 1
-            im[a] = (x + vi - 65535) >> 1
-            r -= vr
-            x -= vi
-            re[c] = (r * c2 - x * s2 + 0x20002000) >> 14
-            im[c] = (x * c2 + r * s2 + 0x20002000) >> 14
-            a += 32
-        k += 1
+            x = vr
+            re[0] = (r + x - 65535) >> 1
+            tr = r - x
+            r = ti
+            x = vi
+            im[0] = (r + x - 65535) >> 1
+            x = r - x
+            r = tr
+            re[16] = (r * c2 - x * s2 + 0x20002000) >> 14
+            im[16] = (x * c2 + r * s2 + 0x20002000) >> 14
+            re = ptr16(int(re) + 64)
+            im = ptr16(int(im) + 64)
+        re = ptr16(int(re) - 190)
+        im = ptr16(int(im) - 190)
+        turns = ptr16(int(turns) + 12)
 
 
 @micropython.viper
 def _eights(r: int, x: int, re: ptr16, im: ptr16, shift: int):
     # 12 transforms of eight neighbours, shifted right by 1 or 2. 5793 is 8192 / sqrt(2).
     half = (32768 << shift) + shift
-    i = 0
-    while i < 96:
-        r = re[i]
-        x = re[i + 4]
+    end = int(re) + 192
+    while end - int(re):
+        # Four sums a, c, e, g and four differences b, d, f, h of those that lie 4 apart. What is added to the
+        # first goes to all outputs.
+        r = re[0] + half
+        x = re[4]
         ar = r + x
         br = r - x
-        r = im[i]
-        x = im[i + 4]
-        ai = r + x
-        bi = r - x
-        r = re[i + 2]
-        x = re[i + 6]
-        cr = r + x
+        r = re[2]
+        x = re[6]
         dr = r - x
-        r = im[i + 2]
-        x = im[i + 6]
+        r += x
+        x = ar
+        ar = x + r
+        cr = x - r
+        r = im[2]
+        x = im[6]
         ci = r + x
-        di = r - x
-        # The even ones of the even numbers; and a - jc, a + jc of the odd ones.
-        r = ar
-        x = cr
-        ar = r + x
-        cr = r - x
-        r = ai
+        # a + c, a - c (in c); b - jd, b + jd (in d).
+        r -= x
+        x = br
+        br = x + r
+        di = x - r
+        r = im[0] + half
+        x = im[4]
+        bi = r - x
+        r += x
         x = ci
         ai = r + x
         ci = r - x
-        r = br
-        x = di
-        br = r + x
-        di = r - x
         r = bi
         x = dr
         bi = r - x
         dr = r + x
-        # now (br, bi) is b - jd and (di, dr) is b + jd
-        r = re[i + 1]
-        x = re[i + 5]
+        # The same of the odd ones.
+        r = re[1]
+        x = re[5]
         er = r + x
         fr = r - x
-        r = im[i + 1]
-        x = im[i + 5]
+        r = re[3]
+        x = re[7]
+        hr = r - x
+        r += x
+        x = er
+        er = x + r
+        gr = x - r
+        r = im[1]
+        x = im[5]
         ei = r + x
         fi = r - x
-        r = re[i + 3]
-        x = re[i + 7]
-        gr = r + x
-        hr = r - x
-        r = im[i + 3]
-        x = im[i + 7]
-        gi = r + x
+        r = im[3]
+        x = im[7]
         hi = r - x
-        r = er
-        x = gr
-        er = r + x
-        gr = r - x
-        r = ei
-        x = gi
-        ei = r + x
-        gi = r - x
-        # Outputs 0 and 4: a + e, a - e; 2 and 6: c - jg, c + jg.
-        r = ar
-        x = er
-        re[i] = (r + x - 262144 + half) >> shift
-        re[i + 4] = (r - x + half) >> shift
-        r = ai
+        r += x
         x = ei
-        im[i] = (r + x - 262144 + half) >> shift
-        im[i + 4] = (r - x + half) >> shift
+        ei = x + r
+        # Outputs 2 and 6: c - jg, c + jg.
+        x -= r
         r = cr
-        x = gi
-        re[i + 2] = (r + x + half) >> shift
-        re[i + 6] = (r - x + half) >> shift
+        re[2] = (r + x) >> shift
+        re[6] = (r - x) >> shift
         r = ci
         x = gr
-        im[i + 2] = (r - x + half) >> shift
-        im[i + 6] = (r + x + half) >> shift
-        # f - jh turned by -45 degrees, f + jh by -135.
+        im[2] = (r - x) >> shift
+        im[6] = (r + x) >> shift
+        # 0 and 4: a + e, a - e.
+        r = ar
+        x = er
+        re[4] = (r - x) >> shift
+        re[0] = (r + x - 262144) >> shift
+        r = ai
+        x = ei
+        im[4] = (r - x) >> shift
+        im[0] = (r + x - 262144) >> shift
+        # 1 and 5 have f - jh turned by -45 degrees.
         r = fr + hi
         x = fi - hr
-        er = ((r + x) * 5793 + 4096) >> 13
         ei = ((x - r) * 5793 + 4096) >> 13
-        r = fr - hi
-        x = fi + hr
-        gr = ((x - r) * 5793 + 4096) >> 13
-        gi = ((r + x) * 5793 + 4096) >> 13
+        x = ((r + x) * 5793 + 4096) >> 13
         r = br
-        x = er
-        re[i + 1] = (r + x + half) >> shift
-        re[i + 5] = (r - x + half) >> shift
+        re[1] = (r + x) >> shift
+        re[5] = (r - x) >> shift
         r = bi
         x = ei
-        im[i + 1] = (r + x + half) >> shift
-        im[i + 5] = (r - x + half) >> shift
+        im[1] = (r + x) >> shift
+        im[5] = (r - x) >> shift
+        # 3 and 7 have f + jh turned by -135.
+        r = fr - hi
+        x = fi + hr
+        gi = ((r + x) * 5793 + 4096) >> 13
+        x = ((x - r) * 5793 + 4096) >> 13
         r = di
-        x = gr
-        re[i + 3] = (r + x + half) >> shift
-        re[i + 7] = (r - x + half) >> shift
+        re[3] = (r + x) >> shift
+        re[7] = (r - x) >> shift
         r = dr
         x = gi
-        im[i + 3] = (r - x + half) >> shift
-        im[i + 7] = (r + x + half) >> shift
-        i += 8
+        im[3] = (r - x) >> shift
+        im[7] = (r + x) >> shift
+        re = ptr16(int(re) + 16)
+        im = ptr16(int(im) + 16)
 
 
 def transform(re, im, shift):
@@ -260,22 +277,26 @@ def transform(re, im, shift):
 
 
 @micropython.viper
-def split(r: int, x: int, re: ptr16, im: ptr16, xr: ptr16, xi: ptr16):
-    """The spectrum ``xr``, ``xi`` (bins 0..95) of real samples, from the transform of their pairs.
+def split(r: int, x: int, re: ptr16, im: ptr16, bins: ptr16):
+    """The spectrum of real samples from the transform of their pairs, to ``bins`` (49 times four words).
 
-    Number 0 is no bin: it has bin 0 and bin 96 in one.
+    Four words are bin k and bin 96 - k, real and imaginary part each. Of 0 the first two have bin 0 and bin
+    96 in one, the last two are nothing; 48 is in its last two only.
     """
-    cosines = ptr16(_COSINES)
-    found = ptr8(FOUND)
-    xr[0] = re[0]
-    xi[0] = im[0]
-    i = found[48]
-    xr[48] = re[i]
-    xi[48] = 65536 - im[i]
-    k = 1
-    while k < 48:
-        i = found[k]
-        j = found[96 - k]
+    pairs = ptr16(_PAIRS)
+    bins[0] = re[0]
+    bins[1] = im[0]
+    r = pairs[3]
+    x = int(bins)
+    end = x + 384
+    bins = ptr16(end)
+    bins[2] = re[r]
+    bins[3] = 65536 - im[r]
+    bins = ptr16(x + 8)
+    while end - int(bins):
+        pairs = ptr16(int(pairs) + 16)
+        i = pairs[2]
+        j = pairs[3]
         r = re[i]
         x = re[j]
         er = r + x
@@ -285,62 +306,62 @@ def split(r: int, x: int, re: ptr16, im: ptr16, xr: ptr16, xi: ptr16):
         ei = r - x
         r = r + x - 65536
         x = oi
-        i = k + 48
-        c = cosines[k] - 8192
-        s = cosines[i] - 8192
-        i = 96 - k
-        or_ = (r * c - x * s + 4096) >> 13
-        x = (x * c + r * s + 4096) >> 13
-        r = ei
-        xi[k] = (r + x + 65537) >> 1
-        xi[i] = (x - r + 65537) >> 1
-        r = er
-        x = or_
-        xr[k] = (r + x + 1) >> 1
-        xr[i] = (r - x + 1) >> 1
-        k += 1
+        c = pairs[0]
+        s = pairs[1]
+        tr = (r * c + x * s + 4096) >> 13
+        # With 65537 added, the offset and the rounding.
+        r = (x * c - r * s + 536883200) >> 13
+        x = ei
+        bins[1] = (r + x) >> 1
+        bins[3] = (r - x) >> 1
+        r = er + 1
+        x = tr
+        bins[0] = (r + x) >> 1
+        bins[2] = (r - x) >> 1
+        bins = ptr16(int(bins) + 8)
 
 
 @micropython.viper
-def merge(r: int, x: int, xr: ptr16, xi: ptr16, gains: ptr16, re: ptr16, im: ptr16):
-    """The way back from `split`: bins times ``gains`` (256 is one), as the input of `transform`."""
-    cosines = ptr16(_COSINES)
-    places = ptr8(PLACES)
-    r = gains[1]
-    re[0] = ((xr[0] - 32768) * r + 8388736) >> 8
-    im[0] = ((xi[0] - 32768) * r + 8388736) >> 8
-    r = gains[48]
-    i = places[48]
-    re[i] = ((xr[48] - 32768) * r + 8388736) >> 8
-    im[i] = ((32768 - xi[48]) * r + 8388736) >> 8
-    k = 1
-    while k < 48:
-        i = 96 - k
-        r = gains[k]
-        ar = (xr[k] - 32768) * r
-        ai = (xi[k] - 32768) * r
-        r = gains[i]
-        x = (xr[i] - 32768) * r
-        r = (xi[i] - 32768) * r
+def merge(r: int, x: int, bins: ptr16, gains: ptr16, re: ptr16, im: ptr16):
+    """The way back from `split` to the input of `transform`, times the ``gains`` of bands (256 is one)."""
+    pairs = ptr16(_PAIRS)
+    r = gains[pairs[6]]
+    re[0] = ((bins[0] - 32768) * r + 8388736) >> 8
+    im[0] = ((bins[1] - 32768) * r + 8388736) >> 8
+    end = int(bins) + 384
+    middle = ptr16(end)
+    r = gains[pairs[7]]
+    i = pairs[5]
+    re[i] = ((middle[2] - 32768) * r + 8388736) >> 8
+    im[i] = ((32768 - middle[3]) * r + 8388736) >> 8
+    bins = ptr16(int(bins) + 8)
+    while end - int(bins):
+        pairs = ptr16(int(pairs) + 16)
+        r = gains[pairs[6]]
+        x = bins[0] - 32768
+        ar = x * r
+        x = bins[1] - 32768
+        ai = x * r
+        x = gains[pairs[7]]
+        r = bins[3] - 32768
+        r *= x
+        x *= bins[2] - 32768
         er = ar + x
         ei = ai - r
-        x = ar - x
-        r = ai + r
-        tr = (x + 128) >> 8
-        x = (r + 128) >> 8
-        i = k + 48
-        c = cosines[k] - 8192
-        s = cosines[i] - 8192
-        r = tr
-        or_ = (r * c + x * s + 16) >> 5
-        x = (x * c - r * s + 16) >> 5
-        i = places[k]
-        j = places[96 - k]
-        r = er
-        re[i] = (r - x + 16777472) >> 9
-        re[j] = (r + x + 16777472) >> 9
+        r = (r + ai + 128) >> 8
+        x = (ar - x + 128) >> 8
+        c = pairs[0]
+        s = pairs[1]
+        # Now r and x are the imaginary and the real part.
+        odd = (x * c - r * s + 16) >> 5
+        x = (r * c + x * s + 16) >> 5
+        r = er + 16777472
+        i = pairs[4]
+        j = pairs[5]
+        re[i] = (r - x) >> 9
+        re[j] = (r + x) >> 9
         r = ei
-        x = or_
-        im[i] = (x + r + 16777472) >> 9
-        im[j] = (x - r + 16777472) >> 9
-        k += 1
+        x = odd + 16777472
+        im[i] = (x + r) >> 9
+        im[j] = (x - r) >> 9
+        bins = ptr16(int(bins) + 8)

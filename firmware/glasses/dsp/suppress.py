@@ -28,28 +28,18 @@ FRAME = const(320)
 """Samples of a frame, two hops."""
 
 _HOP = const(160)
-_BANDS = const(33)
+_BANDS = const(24)
+_UPPER = const(19)  # the band that begins in the middle
 _WORDS = const(5)  # of state, a band
 
-# The first bin of each band, and the end: bins of 83 Hz one by one, from 1.2 kHz on a tenth of a frequency.
-# fmt: off
-_EDGES = bytes((
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 19, 21, 23, 25, 27, 30, 33, 36, 40, 44, 48, 53,
-    58, 64, 70, 77, 85, 96,
-))
-# fmt: on
-
 # The mean of the logarithms of a noise's energies is below the logarithm of their mean, by 13/16 for one bin.
-_BELOW = bytes(13 // (_EDGES[_b + 1] - _EDGES[_b]) for _b in range(_BANDS))
+_BELOW = bytes(13 // _width for _width in fft.WIDTHS)
 
 _MEAN_UP_TO = const(425)  # a smoothed level so far above its least is speech: 5 dB, in 1/256
 _LEAST_HOPS = const(80)
 _LOWEST = const(16)  # levels begin at 64 for a white noise of 1: half of it is silence
 _RATIO_MIN = const(-106)  # sixteenths: 20 dB below the noise
 _LOSS_MAX = const(224)  # of 256
-_START = const(0)  # what a hop is: the first
-_NEXT = const(1)
-_ANEW = const(2)  # one where the least levels begin anew
 
 
 def _falling(first, runs):
@@ -97,37 +87,35 @@ _RISE = array("H", (
 
 @micropython.viper
 def _measure(r: int, x: int, pcm: ptr16, off: int, before: ptr16) -> int:
-    # By how many bits, less four, samples may be shifted to the left for the transform: -1..14.
-    bits = 0
-    r = 0
-    end = off + _HOP
-    while off < end:
-        x = pcm[off]
-        if x >= 32768:
-            x = 65536 - x
-        r += x
-        bits |= x
-        off += 1
-    off = 0
-    while off < 32:
-        x = before[off]
-        if x >= 32768:
-            x = 65536 - x
-        r += x
-        bits |= x
-        off += 1
-    # The sum of the squares is at most the peak times the sum of the magnitudes.
-    x = 37
-    while r:
+    # By how many bits, less four, samples may be shifted to the left for the transform: -1..10. Their squares
+    # add up in units of 256, rounded down; words 32 and 33 of before have those of the 32 before.
+    r = before[33] << 16
+    r += before[32] + 192
+    data = ptr16(int(pcm) + off + off)
+    end = int(data) + 256
+    parts = 2
+    while parts:
+        last = r
+        while end - int(data):
+            x = (data[0] ^ 32768) - 32768
+            r += (x * x) >> 8
+            x = (data[1] ^ 32768) - 32768
+            r += (x * x) >> 8
+            x = (data[2] ^ 32768) - 32768
+            r += (x * x) >> 8
+            x = (data[3] ^ 32768) - 32768
+            r += (x * x) >> 8
+            data = ptr16(int(data) + 8)
+        end += 64
+        parts -= 1
+    x = r - last
+    before[32] = x
+    before[33] = x >> 16
+    # A bit more of each sample is two bits of the sum, which may have 29.
+    x = 10
+    while r > 511:
+        r >>= 2
         x -= 1
-        r >>= 1
-    r = bits
-    while r:
-        x -= 1
-        r >>= 1
-    x >>= 1
-    if x > 14:
-        x = 14
     return x
 
 
@@ -138,42 +126,51 @@ def _window(r: int, x: int, pcm: ptr16, off: int, before: ptr16, re: ptr16, im: 
     rise = ptr16(_RISE)
     shift = 18 - up
     half = 1 << (shift - 1)
-    flat = half - 0x20000000
-    n = 0
-    while n < 16:
-        r = n + n
-        x = ((before[r] ^ 32768) - 32768) * rise[r] + half
-        i = places[n]
-        re[i] = (x >> shift) + 32768
-        x = ((before[r + 1] ^ 32768) - 32768) * rise[r + 1] + half
-        im[i] = (x >> shift) + 32768
-        n += 1
-    r = off
-    while n < 80:
-        i = places[n]
-        x = ((pcm[r] ^ 32768) << 14) + flat
-        re[i] = (x >> shift) + 32768
-        r += 1
-        x = ((pcm[r] ^ 32768) << 14) + flat
-        im[i] = (x >> shift) + 32768
-        r += 1
-        n += 1
-    j = 31
-    while n < 96:
-        i = places[n]
-        x = pcm[r]
-        before[31 - j] = x
-        x = ((x ^ 32768) - 32768) * rise[j] + half
-        re[i] = (x >> shift) + 32768
-        r += 1
-        j -= 1
-        x = pcm[r]
-        before[31 - j] = x
-        x = ((x ^ 32768) - 32768) * rise[j] + half
-        im[i] = (x >> shift) + 32768
-        r += 1
-        j -= 1
-        n += 1
+    data = before
+    end = int(data) + 64
+    while end - int(data):
+        r = places[0]
+        x = ((data[0] ^ 32768) - 32768) * rise[0] + half
+        re[r] = (x >> shift) + 32768
+        x = ((data[1] ^ 32768) - 32768) * rise[1] + half
+        im[r] = (x >> shift) + 32768
+        data = ptr16(int(data) + 4)
+        rise = ptr16(int(rise) + 4)
+        places = ptr8(int(places) + 1)
+    # In between, of samples with 32768 added to numbers with the same: both in one constant.
+    times = 16 << up if up >= 0 else 8
+    flat = 0x800080 - (times << 15)
+    data = ptr16(int(pcm) + off + off)
+    end = int(data) + 256
+    while end - int(data):
+        r = places[0]
+        x = (data[0] ^ 32768) * times
+        re[r] = (x + flat) >> 8
+        x = (data[1] ^ 32768) * times
+        im[r] = (x + flat) >> 8
+        r = places[1]
+        x = (data[2] ^ 32768) * times
+        re[r] = (x + flat) >> 8
+        x = (data[3] ^ 32768) * times
+        im[r] = (x + flat) >> 8
+        data = ptr16(int(data) + 8)
+        places = ptr8(int(places) + 2)
+    end = int(data) + 64
+    while end - int(data):
+        rise = ptr16(int(rise) - 4)
+        r = data[0]
+        before[0] = r
+        x = ((r ^ 32768) - 32768) * rise[1] + half
+        r = places[0]
+        re[r] = (x >> shift) + 32768
+        r = data[1]
+        before[1] = r
+        x = ((r ^ 32768) - 32768) * rise[0] + half
+        r = places[0]
+        im[r] = (x >> shift) + 32768
+        data = ptr16(int(data) + 4)
+        before = ptr16(int(before) + 4)
+        places = ptr8(int(places) + 1)
 
 
 @micropython.viper
@@ -183,82 +180,118 @@ def _overlap(r: int, x: int, pcm: ptr16, off: int, re: ptr16, im: ptr16, tail: p
     rise = ptr16(_RISE)
     shift = 10 + up
     half = 1 << (shift - 1)
-    n = 0
-    while n < 32:
-        i = found[n >> 1]
-        x = im[i] if n & 1 else re[i]
-        x = ((x - 32768) * rise[n] + half) >> shift
-        x += tail[n] - 32768
-        if x > 32767:
-            x = 32767
-        if x < -32768:
-            x = -32768
-        pcm[off] = x
-        off += 1
-        n += 1
-    r = off
-    n = 16
-    half -= 0x20000000
-    while n < 80:
-        i = found[n]
-        x = ((re[i] << 14) + half) >> shift
-        if x > 32767:
-            x = 32767
-        if x < -32768:
-            x = -32768
-        pcm[r] = x
-        r += 1
-        x = ((im[i] << 14) + half) >> shift
-        if x > 32767:
-            x = 32767
-        if x < -32768:
-            x = -32768
-        pcm[r] = x
-        r += 1
-        n += 1
-    half += 0x20000000
-    n = 0
-    while n < 32:
-        i = found[80 + (n >> 1)]
-        x = im[i] if n & 1 else re[i]
-        x = ((x - 32768) * rise[31 - n] + half) >> shift
-        if x > 32767:
-            x = 32767
-        if x < -32768:
-            x = -32768
-        tail[n] = x + 32768
-        n += 1
+    data = ptr16(int(pcm) + off + off)
+    old = tail
+    end = int(data) + 64
+    while end - int(data):
+        r = found[0]
+        x = ((re[r] - 32768) * rise[0] + half) >> shift
+        x += old[0] - 32768
+        if (x + 32768) >> 16:
+            x = 32767 ^ (x >> 31)
+        data[0] = x
+        x = ((im[r] - 32768) * rise[1] + half) >> shift
+        x += old[1] - 32768
+        if (x + 32768) >> 16:
+            x = 32767 ^ (x >> 31)
+        data[1] = x
+        data = ptr16(int(data) + 4)
+        old = ptr16(int(old) + 4)
+        rise = ptr16(int(rise) + 4)
+        found = ptr8(int(found) + 1)
+    times = 1 << (10 - up)
+    flat = 32 - (times << 15)
+    end = int(data) + 256
+    while end - int(data):
+        r = found[0]
+        x = (re[r] * times + flat) >> 6
+        if (x + 32768) >> 16:
+            x = 32767 ^ (x >> 31)
+        data[0] = x
+        x = (im[r] * times + flat) >> 6
+        if (x + 32768) >> 16:
+            x = 32767 ^ (x >> 31)
+        data[1] = x
+        r = found[1]
+        x = (re[r] * times + flat) >> 6
+        if (x + 32768) >> 16:
+            x = 32767 ^ (x >> 31)
+        data[2] = x
+        x = (im[r] * times + flat) >> 6
+        if (x + 32768) >> 16:
+            x = 32767 ^ (x >> 31)
+        data[3] = x
+        data = ptr16(int(data) + 8)
+        found = ptr8(int(found) + 2)
+    end = int(tail) + 64
+    while end - int(tail):
+        rise = ptr16(int(rise) - 4)
+        r = found[0]
+        x = ((re[r] - 32768) * rise[1] + half) >> shift
+        if (x + 32768) >> 16:
+            x = 32767 ^ (x >> 31)
+        tail[0] = x + 32768
+        x = ((im[r] - 32768) * rise[0] + half) >> shift
+        if (x + 32768) >> 16:
+            x = 32767 ^ (x >> 31)
+        tail[1] = x + 32768
+        tail = ptr16(int(tail) + 4)
+        found = ptr8(int(found) + 1)
 
 
 @micropython.viper
-def _levels(r: int, x: int, xr: ptr16, xi: ptr16, levels: ptr16, up: int):
-    # Of each band, at least _LOWEST.
-    edges = ptr8(_EDGES)
+def _levels(r: int, x: int, bins: ptr16, levels: ptr16, up: int):
+    # Of each band, at least _LOWEST. The lower bins come first to last, then the upper from the middle on.
     logs = ptr8(_LOGS)
-    i = 1
-    b = 0
-    while b < _BANDS:
-        end = edges[b + 1]
+    widths = ptr8(fft.WIDTHS)
+    scale = 192 - (up << 5)
+    step = 8
+    middle = ptr16(int(bins) + 388)
+    upper = int(levels) + _UPPER * 2
+    end = int(levels) + _BANDS * 2
+    bins = ptr16(int(bins) + 8)
+    while end - int(levels):
+        if int(levels) == upper:
+            bins = middle
+            step = 0 - 8
+        n = widths[0]
         r = 0
-        while i < end:
-            x = xr[i] - 32768
+        while n:
+            x = bins[0] - 32768
             r += x * x
-            x = xi[i] - 32768
+            x = bins[1] - 32768
             r += x * x
-            i += 1
-        x = 192 - (up << 5)
+            bins = ptr16(int(bins) + step)
+            n -= 1
+        x = scale
         while r > 255:
             r >>= 4
             x += 64
         x += logs[r]
         if x < _LOWEST:
             x = _LOWEST
-        levels[b] = x
-        b += 1
+        levels[0] = x
+        levels = ptr16(int(levels) + 2)
+        widths = ptr8(int(widths) + 1)
 
 
 @micropython.viper
-def _gains(r: int, x: int, levels: ptr16, state: ptr16, gains: ptr16, what: int, rate: int):
+def _start(levels: ptr16, state: ptr16):
+    # What `_gains` goes on from: all levels are the first ones, which are noise.
+    end = int(levels) + _BANDS * 2
+    while end - int(levels):
+        level = levels[0] << 4
+        state[0] = level
+        state[1] = level
+        state[2] = level
+        state[3] = level
+        state[4] = 0
+        levels = ptr16(int(levels) + 2)
+        state = ptr16(int(state) + 2 * _WORDS)
+
+
+@micropython.viper
+def _gains(r: int, x: int, levels: ptr16, state: ptr16, gains: ptr16, anew: int, rate: int):
     # state has five words for each band: its level smoothed, the least, the least of late, the noise (all in
     # 1/256), and 1024 more than the ratio that the last gain left. Leaves in gains one for each band, from 1
     # on, and at both ends the same again.
@@ -267,99 +300,88 @@ def _gains(r: int, x: int, levels: ptr16, state: ptr16, gains: ptr16, what: int,
     fades = ptr8(_FADES)
     losses = ptr8(_LOSSES)
     half = (1 << rate) >> 1
-    b = 0
-    i = 0
-    while b < _BANDS:
-        r = levels[b] << 4
-        if what == _START:
-            state[i] = r
-            state[i + 1] = r
-            state[i + 2] = r
-            state[i + 3] = r
-            state[i + 4] = 0
-        x = state[i]
+    first = gains
+    end = int(levels) + _BANDS * 2
+    while end - int(levels):
+        gains = ptr16(int(gains) + 2)
+        r = levels[0] << 4
+        x = state[0]
         x += (r - x + 2) >> 2
-        state[i] = x
-        late = state[i + 2]
+        state[0] = x
+        late = state[2]
         if x < late:
             late = x
-        least = state[i + 1]
+        least = state[1]
         if late < least:
             least = late
-        if what == _ANEW:
+        if anew:
             least = late
             late = x
-        state[i + 1] = least
-        state[i + 2] = late
-        noise = state[i + 3]
+        state[1] = least
+        state[2] = late
         least += _MEAN_UP_TO
         if x < least:
-            x = noise
+            x = state[3]
             r -= x
             x += (r + half) >> rate
-            noise = x
-        if noise > least:
-            noise = least
-        state[i + 3] = noise
+        else:
+            x = state[3]
+        if x > least:
+            x = least
+        state[3] = x
         # The level above the noise.
-        r = levels[b] - ((noise + 8) >> 4) - below[b]
-        if r > 255:
-            r = 255
-        if r < -255:
-            r = -255
+        r = levels[0] - ((x + 8) >> 4) - below[0]
         above = r
         # 0.96 of the ratio that was left, and 0.04 of energy / noise - 1.
-        x = state[i + 4] - 1025
+        x = state[4] - 1025
         if r > 0:
             if r < 89:
                 r -= fades[r]
-            r -= 73
-            if r > x:
-                late = r
-                r = x
-                x = late
-            r = x - r
-            if r < 89:
-                x += sums[r]
+            r -= x + 73
+            if r > 0:
+                x += r
+                if r < 89:
+                    x += sums[r]
+            else:
+                r = 0 - r
+                if r < 89:
+                    x += sums[r]
         if x < _RATIO_MIN:
             x = _RATIO_MIN
         if x > 127:
             x = 127
-        gains[b + 1] = 256 - losses[x + 128]
+        gains[0] = 256 - losses[x + 128]
         # The square of the gain r / (1 + r) times energy / noise.
+        r = x
         if x < 0:
             r = 0 - x
-            if r < 89:
-                x -= sums[r]
         else:
-            r = x
             x = 0
-            if r < 89:
-                x -= sums[r]
-        state[i + 4] = x + x + above + 1024
-        i += _WORDS
-        b += 1
-    gains[0] = gains[1]
-    gains[b + 1] = gains[b]
+        if r < 89:
+            x -= sums[r]
+        state[4] = x + x + above + 1024
+        state = ptr16(int(state) + 2 * _WORDS)
+        levels = ptr16(int(levels) + 2)
+        below = ptr8(int(below) + 1)
+    first[0] = first[1]
+    gains[1] = gains[0]
 
 
 @micropython.viper
-def _spread(r: int, x: int, gains: ptr16, bins: ptr16):
-    # Smoothed over three bands, for each bin.
-    edges = ptr8(_EDGES)
-    b = 0
-    i = 1
-    while b < _BANDS:
-        r = gains[b]
-        x = gains[b + 1]
-        r += x + x
-        x = gains[b + 2]
-        r = (r + x + 2) >> 2
-        b += 1
-        x = edges[b]
-        while i < x:
-            bins[i] = r
-            i += 1
+def _smooth(r: int, x: int, gains: ptr16, smoothed: ptr16):
+    # Over three bands.
+    r = gains[0]
+    x = gains[1]
+    end = int(smoothed) + _BANDS * 2
+    while end - int(smoothed):
+        # r has the one before.
+        r += x + x + 2
+        before = x
+        x = gains[2]
+        smoothed[0] = (r + x) >> 2
+        r = before
+        gains = ptr16(int(gains) + 2)
+        smoothed = ptr16(int(smoothed) + 2)
 
 
 class Suppressor:
@@ -367,16 +389,14 @@ class Suppressor:
 
     def __init__(self):
         # All of 16-bit words.
-        self._before = bytearray(64)
+        self._before = bytearray(68)
         self._tail = bytearray(64)
         self._re = bytearray(2 * fft.POINTS)
         self._im = bytearray(2 * fft.POINTS)
-        self._xr = bytearray(2 * fft.POINTS)
-        self._xi = bytearray(2 * fft.POINTS)
-        self._levels = bytearray(2 * _BANDS)
+        self._spectrum = bytearray(8 * 49)
+        self._levels = bytearray(2 * _BANDS)  # and then the gains, smoothed
         self._state = bytearray(2 * _WORDS * _BANDS)
         self._gains = bytearray(2 * (_BANDS + 2))
-        self._bins = bytearray(2 * fft.POINTS)
         self.reset()
 
     def reset(self):
@@ -384,6 +404,8 @@ class Suppressor:
         for i in range(64):
             self._before[i] = 0
             self._tail[i] = (i & 1) << 7  # 32768 is nothing
+        for i in range(64, 68):
+            self._before[i] = 0
         self._age = 0  # hops since the start, as far as it matters
         self._least = 0  # hops since the least levels were begun anew
 
@@ -395,28 +417,26 @@ class Suppressor:
     def _hop(self, pcm, off):
         re = self._re
         im = self._im
-        xr = self._xr
-        xi = self._xi
+        bins = self._spectrum
         up = _measure(0, 0, pcm, off, self._before)
         _window(0, 0, pcm, off, self._before, re, im, up)
         fft.transform(re, im, 2)
-        fft.split(0, 0, re, im, xr, xi)
-        _levels(0, 0, xr, xi, self._levels, up)
+        fft.split(0, 0, re, im, bins)
+        _levels(0, 0, bins, self._levels, up)
         age = self._age
         # The mean moves by a half, a quarter, ... down to 1/32 of the difference.
         rate = 5
         if age < 30:
             rate = 4 if age > 13 else 3 if age > 5 else 2 if age > 1 else 1
             self._age = age + 1
-        what = _NEXT
         if age == 0:
-            what = _START
-        elif self._least == _LEAST_HOPS:
-            what = _ANEW
+            _start(self._levels, self._state)
+        anew = self._least == _LEAST_HOPS
+        if anew:
             self._least = 0
         self._least += 1
-        _gains(0, 0, self._levels, self._state, self._gains, what, rate)
-        _spread(0, 0, self._gains, self._bins)
-        fft.merge(0, 0, xr, xi, self._bins, re, im)
+        _gains(0, 0, self._levels, self._state, self._gains, int(anew), rate)
+        _smooth(0, 0, self._gains, self._levels)
+        fft.merge(0, 0, bins, self._levels, re, im)
         fft.transform(im, re, 1)
         _overlap(0, 0, pcm, off, re, im, self._tail, up)

@@ -7,21 +7,34 @@ imported from then on within a `micropython_modules` block, and for every new li
 from __future__ import annotations
 
 import builtins
+import ctypes
 import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
+
 from lunette.virtual.equivalents import equivalents
+
+_REACH = 1 << 16
 
 
 class _Pointer:
-    """A viper pointer: loads are unsigned, stores keep the low bits."""
+    """A viper pointer: loads are unsigned, stores keep the low bits.
+
+    One that is made of an address (``int()`` of another) reaches on from there, whatever is there.
+    """
 
     __slots__ = ("_cells", "_mask")
 
     def __init__(self, buffer: Any, code: Literal["B", "H", "I"]):
+        if isinstance(buffer, int):
+            buffer = (ctypes.c_ubyte * _REACH).from_address(buffer)
         self._cells = memoryview(buffer).cast("B").cast(code)
         self._mask = (1 << 8 * self._cells.itemsize) - 1
+
+    def __int__(self) -> int:
+        return np.frombuffer(self._cells, np.uint8).ctypes.data
 
     def __getitem__(self, index: int) -> int:
         return self._cells[index]

@@ -9,7 +9,8 @@ is checked instead:
   as in MicroPython's native emitter. Shift counts must be 0..31.
 * ``ptr8``/``ptr16``/``ptr32`` check bounds on load and store (`IndexError`), refuse to write to
   read-only buffers and refuse misaligned buffers (the Xtensa core raises an exception there).
-  Loads are unsigned; stores keep the low bits.
+  Loads are unsigned; stores keep the low bits. ``int()`` of a pointer is an address in that buffer: integers
+  may be added and subtracted, one of the same buffer subtracted or compared, and a pointer made of it again.
 * A ``ptr32`` load of 2**31 or more is a negative ``int`` on the chip but a positive one on a PC. It may
   only be stored, masked with ``&`` and a non-negative int, or converted with ``uint()``; anything else
   raises `OverflowError`.
@@ -17,7 +18,7 @@ is checked instead:
 What no run on a PC reveals, `viper_lint` finds in the text; a kernel with a problem is refused here, too.
 
 Not modelled: the static typing of locals (MicroPython's own compiler reports it), pointers made from
-integers, and whether a call to an ordinary function allocates.
+other integers, and whether a call to an ordinary function allocates.
 """
 
 from __future__ import annotations
@@ -56,6 +57,28 @@ def uint(value: int) -> UInt:
     return UInt(value)
 
 
+class Address:
+    """``int()`` of a pointer: ``at`` bytes on from the beginning of the buffer ``raw``."""
+
+    __slots__ = ("at", "raw")
+
+    def __init__(self, raw: memoryview, at: int):
+        self.raw = raw
+        self.at = at
+
+
+def _with_address(name: str, symbol: str, left: Any, right: Any) -> Any:
+    if symbol == "-" and isinstance(left, Address) and isinstance(right, Address):
+        if left.raw is not right.raw:
+            raise TypeError(f"{name}: the difference of addresses in two buffers")
+        return left.at - right.at
+    if symbol == "+" and type(left) is int:
+        left, right = right, left
+    if symbol not in ("+", "-") or not isinstance(left, Address) or type(right) is not int:
+        raise TypeError(f"{name}: {type(left).__name__} {symbol} {type(right).__name__} is no address")
+    return Address(left.raw, left.at + right if symbol == "+" else left.at - right)
+
+
 class Pointer:
     """Base of ``ptr8``, ``ptr16`` and ``ptr32``: a typed window on an object's buffer."""
 
@@ -63,29 +86,35 @@ class Pointer:
     code: Literal["B", "H", "I"] = "B"
     raw: memoryview
     cells: memoryview
-    __slots__ = ("cells", "raw")
+    at: int
+    __slots__ = ("at", "cells", "first", "raw")
 
     def __init__(self, source: Any) -> None:
-        if isinstance(source, Pointer):
-            raw = source.raw
+        at = 0
+        if isinstance(source, Pointer | Address):
+            raw, at = source.raw, source.at
         elif isinstance(source, int):
             raise TypeError(f"{type(self).__name__}({source}): addresses are not modelled, pass a buffer")
         else:
             raw = memoryview(source).cast("B")
         if self.size > 1 and len(raw):
             address = np.frombuffer(raw, np.uint8).ctypes.data
-            if address % self.size:
+            if (address + at) % self.size:
                 raise ValueError(f"{type(self).__name__}: buffer is not aligned to {self.size} bytes")
-        self.raw = raw
-        self.cells = raw[: len(raw) - len(raw) % self.size].cast(self.code)
+        self.raw, self.at = raw, at
+        self.first, begin = divmod(at, self.size)
+        cells = raw[begin:] if begin else raw
+        self.cells = cells[: len(cells) - len(cells) % self.size].cast(self.code)
 
     def load(self, index: int) -> int:
+        index += self.first
         if not 0 <= index < len(self.cells):
             raise IndexError(f"load [{int(index)}] outside {type(self).__name__}[{len(self.cells)}]")
         value: int = self.cells[index]
         return RawWord(value) if value > _INT_MAX else value
 
     def store(self, index: int, value: int) -> None:
+        index += self.first
         if not 0 <= index < len(self.cells):
             raise IndexError(f"store [{int(index)}] outside {type(self).__name__}[{len(self.cells)}]")
         self.cells[index] = value & ((1 << 8 * self.size) - 1)
@@ -124,6 +153,9 @@ def _range_checked(name: str, symbol: str, plain: Callable[[int, int], int]) -> 
     def apply(left: Any, right: Any) -> int:
         left_type, right_type = type(left), type(right)
         if left_type is not int or right_type is not int:
+            if left_type is Address or right_type is Address:
+                moved: int = _with_address(name, symbol, left, right)
+                return moved
             if not isinstance(left, int) or not isinstance(right, int):
                 types = f"{left_type.__name__} {symbol} {right_type.__name__}"
                 raise TypeError(f"{name}: {types} is not integer maths")
@@ -154,6 +186,8 @@ def _compared(name: str, symbol: str, plain: Callable[[Any, Any], bool]) -> Call
     """One comparison; refuses pairs that compare differently as machine words than as numbers."""
 
     def apply(left: Any, right: Any) -> bool:
+        if type(left) is Address or type(right) is Address:
+            return plain(_with_address(name, "-", left, right), 0)
         for value, other in ((left, right), (right, left)):
             if type(value) is RawWord:
                 raise OverflowError(
@@ -204,8 +238,10 @@ def _store(base: Any, index: Any, value: Any) -> None:
         base[index] = value
 
 
-def _checked_int(name: str) -> Callable[[Any], int]:
-    def convert(value: Any) -> int:
+def _checked_int(name: str) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
+        if isinstance(value, Pointer):
+            return Address(value.raw, value.at)
         if not isinstance(value, int):
             raise TypeError(f"{name}: int({type(value).__name__})")
         if not _INT_MIN <= value <= _INT_MAX:

@@ -3,11 +3,17 @@
 #include <stdint.h>
 
 static int32_t cosines[192];
-static uint8_t places[96], found[96];
+static uint8_t places[96], found[96], band[97];
+static const uint8_t WIDTHS[24] = {1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 7, 8, 12, 15};
 
 __attribute__((constructor)) static void tables(void) {
     for (int k = 0; k < 192; k++) {
         cosines[k] = (int32_t)lrint(8192 * cos(2 * 3.14159265358979323846 * k / 192));
+    }
+    for (int b = 0, k = 1; b < 24; k += WIDTHS[b++]) {
+        for (int i = 0; i < WIDTHS[b]; i++) {
+            band[k + i] = (uint8_t)b;
+        }
     }
     for (int a = 0; a < 3; a++) {
         for (int b = 0; b < 32; b++) {
@@ -105,17 +111,27 @@ void fft__eights(int32_t r, int32_t x, uint16_t *re, uint16_t *im, int32_t bits)
     }
 }
 
-void fft_split(int32_t r, int32_t x, const uint16_t *re, const uint16_t *im, uint16_t *xr, uint16_t *xi) {
+/* A spectrum: four words for k of 0 to 48, of bin k and bin 96 - k. */
+static number_t bin(const uint16_t *bins, int32_t k) {
+    return k < 48 ? load(bins + 4 * k, bins + 4 * k + 1, 0) : load(bins + 4 * (96 - k) + 2, bins + 4 * (96 - k) + 3, 0);
+}
+
+static void set(uint16_t *bins, int32_t k, number_t x) {
+    uint16_t *words = k < 48 ? bins + 4 * k : bins + 4 * (96 - k) + 2;
+    store(words, words + 1, 0, x);
+}
+
+void fft_split(int32_t r, int32_t x, const uint16_t *re, const uint16_t *im, uint16_t *bins) {
     (void)r, (void)x;
-    store(xr, xi, 0, load(re, im, 0));
+    set(bins, 0, load(re, im, 0));
     number_t middle = load(re, im, found[48]);
-    store(xr, xi, 48, (number_t){middle.re, -middle.im});
+    set(bins, 48, (number_t){middle.re, -middle.im});
     for (int k = 1; k < 48; k++) {
         number_t one = load(re, im, found[k]), other = load(re, im, found[96 - k]);
         other.im = -other.im;
         number_t even = add(one, other), odd = turned(quarter(sub(one, other)), k, 13);
-        store(xr, xi, k, shifted(add(even, odd), 1));
-        store(xr, xi, 96 - k, shifted((number_t){even.re - odd.re, odd.im - even.im}, 1));
+        set(bins, k, shifted(add(even, odd), 1));
+        set(bins, 96 - k, shifted((number_t){even.re - odd.re, odd.im - even.im}, 1));
     }
 }
 
@@ -123,15 +139,14 @@ static number_t scaled(number_t x, int32_t gain) {
     return (number_t){x.re * gain, x.im * gain};
 }
 
-void fft_merge(int32_t r, int32_t x, const uint16_t *xr, const uint16_t *xi, const uint16_t *gains, uint16_t *re,
-               uint16_t *im) {
+void fft_merge(int32_t r, int32_t x, const uint16_t *bins, const uint16_t *gains, uint16_t *re, uint16_t *im) {
     (void)r, (void)x;
-    store(re, im, 0, shifted(scaled(load(xr, xi, 0), gains[1]), 8));
-    number_t middle = scaled(load(xr, xi, 48), gains[48]);
+    store(re, im, 0, shifted(scaled(bin(bins, 0), gains[0]), 8));
+    number_t middle = scaled(bin(bins, 48), gains[band[48]]);
     middle.im = -middle.im;
     store(re, im, places[48], shifted(middle, 8));
     for (int k = 1; k < 48; k++) {
-        number_t one = scaled(load(xr, xi, k), gains[k]), other = scaled(load(xr, xi, 96 - k), gains[96 - k]);
+        number_t one = scaled(bin(bins, k), gains[band[k]]), other = scaled(bin(bins, 96 - k), gains[band[96 - k]]);
         other.im = -other.im;
         number_t even = add(one, other), odd = shifted(sub(one, other), 8);
         int32_t c = cosines[k], s = cosines[k + 48];

@@ -2,12 +2,11 @@
 #include <math.h>
 #include <stdint.h>
 
-#define BANDS 33
+#define BANDS 24
 #define SPEECH 425
 
-static const uint8_t EDGES[BANDS + 1] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 17, 19,
-                                         21, 23, 25, 27, 30, 33, 36, 40, 44, 48, 53, 58, 64, 70, 77, 85, 96};
-static int32_t logs[256], sums[1200], fades[256], losses[256], rise[32];
+static const uint8_t WIDTHS[BANDS] = {1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 4, 4, 5, 5, 5, 6, 7, 8, 12, 15};
+static int32_t logs[256], sums[2400], fades[1200], losses[256], rise[32];
 static uint8_t places[96], found[96];
 
 static int32_t sixteenths(double power) {
@@ -17,9 +16,11 @@ static int32_t sixteenths(double power) {
 __attribute__((constructor)) static void tables(void) {
     for (int i = 1; i < 256; i++) {
         logs[i] = sixteenths(i);
+    }
+    for (int i = 1; i < 1200; i++) {
         fades[i] = -sixteenths(1 - exp2(-i / 16.0));
     }
-    for (int i = 0; i < 1200; i++) {
+    for (int i = 0; i < 2400; i++) {
         sums[i] = sixteenths(1 + exp2(-i / 16.0));
     }
     for (int i = 0; i < 255; i++) {
@@ -37,29 +38,27 @@ __attribute__((constructor)) static void tables(void) {
     }
 }
 
-static int32_t bits(int32_t x) {
-    int32_t n = 0;
-    for (; x; x >>= 1) {
-        n++;
-    }
-    return n;
-}
-
 static int32_t weight(int i) {
     return i < 32 ? rise[i] : i < 160 ? 16384 : rise[191 - i];
 }
 
-int32_t suppress__measure(int32_t r, int32_t x, const uint16_t *pcm, int32_t off, const uint16_t *before) {
-    int32_t total = 0, all = 0;
-    (void)r, (void)x;
-    for (int i = 0; i < 192; i++) {
-        int32_t sample = (int16_t)(i < 32 ? before[i] : pcm[off + i - 32]);
-        sample = sample < 0 ? -sample : sample;
-        total += sample;
-        all |= sample;
+int32_t suppress__measure(int32_t r, int32_t x, const uint16_t *pcm, int32_t off, uint16_t *before) {
+    (void)x;
+    r = 192 + (before[32] | before[33] << 16);
+    int32_t last = 0;
+    for (int i = 0; i < 160; i++) {
+        int32_t sample = (int16_t)pcm[off + i];
+        last = i == 128 ? 0 : last;
+        last += sample * sample >> 8;
+        r += sample * sample >> 8;
     }
-    int32_t up = (37 - bits(total) - bits(all)) >> 1;
-    return up > 14 ? 14 : up;
+    before[32] = (uint16_t)last;
+    before[33] = (uint16_t)(last >> 16);
+    int32_t up = 10;
+    for (; r > 511; r >>= 2) {
+        up--;
+    }
+    return up;
 }
 
 void suppress__window(int32_t r, int32_t x, const uint16_t *pcm, int32_t off, uint16_t *before, uint16_t *re,
@@ -99,12 +98,14 @@ void suppress__overlap(int32_t r, int32_t x, uint16_t *pcm, int32_t off, const u
     }
 }
 
-void suppress__levels(int32_t r, int32_t x, const uint16_t *xr, const uint16_t *xi, uint16_t *levels, int32_t up) {
+void suppress__levels(int32_t r, int32_t x, const uint16_t *bins, uint16_t *levels, int32_t up) {
+    int32_t k = 1;
     (void)r, (void)x;
     for (int b = 0; b < BANDS; b++) {
         int32_t energy = 0;
-        for (int i = EDGES[b]; i < EDGES[b + 1]; i++) {
-            int32_t re = xr[i] - 32768, im = xi[i] - 32768;
+        for (int i = 0; i < WIDTHS[b]; i++, k++) {
+            const uint16_t *bin = bins + (k < 48 ? 4 * k : 4 * (96 - k) + 2);
+            int32_t re = bin[0] - 32768, im = bin[1] - 32768;
             energy += re * re + im * im;
         }
         int32_t level = 192 - 32 * up;
@@ -116,20 +117,24 @@ void suppress__levels(int32_t r, int32_t x, const uint16_t *xr, const uint16_t *
     }
 }
 
-void suppress__gains(int32_t r, int32_t x, const uint16_t *levels, uint16_t *state, uint16_t *gains, int32_t what,
+void suppress__start(const uint16_t *levels, uint16_t *state) {
+    for (int b = 0; b < BANDS; b++) {
+        for (int i = 0; i < 5; i++) {
+            state[5 * b + i] = (uint16_t)(i < 4 ? levels[b] << 4 : 0);
+        }
+    }
+}
+
+void suppress__gains(int32_t r, int32_t x, const uint16_t *levels, uint16_t *state, uint16_t *gains, int32_t anew,
                      int32_t rate) {
     (void)r, (void)x;
     for (int b = 0; b < BANDS; b++) {
         uint16_t *s = state + 5 * b;
         int32_t level = levels[b];
-        if (what == 0) {
-            s[0] = s[1] = s[2] = s[3] = (uint16_t)(level << 4);
-            s[4] = 0;
-        }
         int32_t smooth = s[0] + ((16 * level - s[0] + 2) >> 2);
         int32_t late = smooth < s[2] ? smooth : s[2];
         int32_t least = late < s[1] ? late : s[1];
-        if (what == 2) {
+        if (anew) {
             least = late;
             late = smooth;
         }
@@ -140,7 +145,7 @@ void suppress__gains(int32_t r, int32_t x, const uint16_t *levels, uint16_t *sta
         if (noise > least + SPEECH) {
             noise = least + SPEECH;
         }
-        int32_t above = within(level - ((noise + 8) >> 4) - 13 / (EDGES[b + 1] - EDGES[b]), -255, 255);
+        int32_t above = level - ((noise + 8) >> 4) - 13 / WIDTHS[b];
         int32_t ratio = s[4] - 1025;
         if (above > 0) {
             int32_t fresh = above - fades[above] - 73;
@@ -160,12 +165,9 @@ void suppress__gains(int32_t r, int32_t x, const uint16_t *levels, uint16_t *sta
     gains[BANDS + 1] = gains[BANDS];
 }
 
-void suppress__spread(int32_t r, int32_t x, const uint16_t *gains, uint16_t *bins) {
+void suppress__smooth(int32_t r, int32_t x, const uint16_t *gains, uint16_t *smoothed) {
     (void)r, (void)x;
     for (int b = 0; b < BANDS; b++) {
-        int32_t gain = (gains[b] + 2 * gains[b + 1] + gains[b + 2] + 2) >> 2;
-        for (int i = EDGES[b]; i < EDGES[b + 1]; i++) {
-            bins[i] = (uint16_t)gain;
-        }
+        smoothed[b] = (uint16_t)((gains[b] + 2 * gains[b + 1] + gains[b + 2] + 2) >> 2);
     }
 }

@@ -18,10 +18,6 @@ _SPECTRA = {
 }
 
 
-def _gains(*values: int) -> tuple[object, ...]:
-    return ("wave", 96, values)
-
-
 KERNELS = (
     Kernel(_MODULE, "_threes", _SPECTRA, "noise", "a transform", per_frame=4),
     Kernel(_MODULE, "_fours", _SPECTRA, "noise", "a transform", per_frame=4),
@@ -36,7 +32,7 @@ KERNELS = (
     Kernel(
         _MODULE,
         "split",
-        {case: (*args, _OUT, _OUT) for case, args in _SPECTRA.items()},
+        {case: (*args, ("fill", 392, 0x5A)) for case, args in _SPECTRA.items()},
         "noise",
         "a window",
         per_frame=2,
@@ -45,9 +41,15 @@ KERNELS = (
         _MODULE,
         "merge",
         {
-            f"{case}, {name}": (*args, gains, _OUT, _OUT)
-            for case, args in _SPECTRA.items()
-            for name, gains in (("all", _gains(256)), ("some", _gains(32, 256, 77, 0)))
+            f"{case}, {name}": (0, 0, bins, ("wave", 24, gains), _OUT, _OUT)
+            for case, bins in (
+                ("noise", ("noise", 196, 3)),
+                ("nothing", ("wave", 196, (-32768,))),
+                ("lowest", ("wave", 196, (0,))),
+                ("highest", ("wave", 196, (-1,))),
+                ("one", ("wave", 196, (-32768,) * 80 + (-12768,) + (-32768,) * 115)),
+            )
+            for name, gains in (("all", (256,)), ("some", (32, 256, 77, 0)))
         },
         "noise, some",
         "a window",

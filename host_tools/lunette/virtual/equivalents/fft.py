@@ -27,14 +27,30 @@ _K = _N % 32
 FOUND = 32 * (_N % 3) + 8 * (_K % 4) + _K // 4
 
 
+# Bins of each gain that `merge` is given: one by one, then more and more of them.
+WIDTHS = np.array((*[1] * 6, *[2] * 6, 3, 3, 4, 4, 5, 5, 5, 6, 7, 8, 12, 15))
+_GAIN_OF = np.append(0, np.repeat(np.arange(len(WIDTHS)), WIDTHS))
+
+
 def load(re: Any, im: Any) -> _Complex:
     """The numbers, without their offset."""
     return np.frombuffer(re, "<u2") - 32768.0 + 1j * (np.frombuffer(im, "<u2") - 32768.0)
 
 
+def bins_of(bins: Any) -> _Complex:
+    """Bins 0 to 95 of a spectrum, from its pairs."""
+    quads = np.frombuffer(bins, "<u2")[:196].reshape(49, 4) - 32768.0
+    numbers = quads[:, ::2] + 1j * quads[:, 1::2]
+    return np.concatenate([numbers[:48, 0], numbers[:0:-1, 1]])
+
+
+def _words(numbers: _Complex) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """A row for each, its parts with the offset, as 16 bits hold them."""
+    return np.column_stack([numbers.real, numbers.imag]).astype(np.int64) + 32768 & 65535
+
+
 def store(numbers: _Complex, re: Any, im: Any, at: Any = slice(None)) -> None:
-    np.frombuffer(re, "<u2")[at] = numbers.real.astype(np.int64) + 32768 & 65535
-    np.frombuffer(im, "<u2")[at] = numbers.imag.astype(np.int64) + 32768 & 65535
+    np.frombuffer(re, "<u2")[at], np.frombuffer(im, "<u2")[at] = _words(numbers).T
 
 
 def _shifted(numbers: _Complex, bits: int) -> _Complex:
@@ -71,25 +87,25 @@ def eights(r: int, x: int, re: Any, im: Any, shift: int) -> None:
     store(_shifted(out, shift).T.ravel(), re, im)
 
 
-def split(r: int, x: int, re: Any, im: Any, xr: Any, xi: Any) -> None:
+def split(r: int, x: int, re: Any, im: Any, bins: Any) -> None:
     found = load(re, im)[FOUND]
     one, other = found[1:48], found[95:48:-1].conj()
     even, odd = one + other, -1j * (one - other)
     turned = _shifted(odd * _W192, 13)
-    low, high = _shifted(even + turned, 1), even - turned
-    high = np.floor((high.real + 1) / 2) + 1j * np.floor((1 - high.imag) / 2)
-    store(np.concatenate([found[:1], low, found[48:49].conj(), high[::-1]]), xr, xi, slice(96))
+    high = even - turned
+    quads = np.frombuffer(bins, "<u2")[:196].reshape(49, 4)
+    quads[:48, :2] = _words(np.append(found[:1], _shifted(even + turned, 1)))
+    quads[1:, 2:] = _words(np.append(_shifted(high.real - 1j * high.imag, 1), found[48:49].conj()))
 
 
-def merge(r: int, x: int, xr: Any, xi: Any, gains: Any, re: Any, im: Any) -> None:
-    spectrum = load(xr, xi)[:96] * np.frombuffer(gains, "<u2")[np.r_[1, 1:96]]
+def merge(r: int, x: int, bins: Any, gains: Any, re: Any, im: Any) -> None:
+    spectrum = bins_of(bins) * np.frombuffer(gains, "<u2")[_GAIN_OF]
     one, other = spectrum[1:48], spectrum[95:48:-1].conj()
     even, odd = one + other, _shifted(one - other, 8) * _W192.conj()
     odd = 1j * _shifted(odd, 5)
     middle = _shifted(np.array([spectrum[0], spectrum[48].conj()]), 8)
     first, last = _shifted(even + odd, 9), _shifted((even - odd).conj(), 9)
-    pairs = np.concatenate([middle[:1], first, middle[1:], last[::-1]])
-    store(pairs, re, im, PLACES)
+    store(np.concatenate([middle[:1], first, middle[1:], last[::-1]]), re, im, PLACES)
 
 
 EQUIVALENTS = {

@@ -11,15 +11,12 @@ from lunette.virtual.equivalents import fft
 _Numbers = np.ndarray[Any, np.dtype[np.int64]]
 
 _HOP, _OVERLAP = 160, 32
-_EDGES = np.array(
-    (*range(1, 16), 17, 19, 21, 23, 25, 27, 30, 33, 36, 40, 44, 48, 53, 58, 64, 70, 77, 85, 96), np.int64
-)
-_WIDTHS = np.diff(_EDGES)
+_WIDTHS = fft.WIDTHS
 _BANDS = len(_WIDTHS)
+_EDGES = 1 + np.cumsum(_WIDTHS) - _WIDTHS
 _RISE = np.rint(16384 * np.sin(np.pi / 2 * (np.arange(_OVERLAP) + 0.5) / _OVERLAP)).astype(np.int64)
 _WEIGHTS = np.concatenate([_RISE, np.full(_HOP - _OVERLAP, 16384), _RISE[::-1]])
 _SPEECH = 425  # 5 dB, in 1/256 of an octave
-_START, _ANEW = 0, 2
 
 
 def _sixteenths(power: Any) -> _Numbers:
@@ -29,8 +26,8 @@ def _sixteenths(power: Any) -> _Numbers:
 
 
 _LOGS = _sixteenths(np.maximum(np.arange(256), 1))
-_SUMS = _sixteenths(1 + 2 ** (-np.arange(1100) / 16))
-_FADES = np.concatenate([[0], -_sixteenths(1 - 2 ** (-np.arange(1, 256) / 16)) - 0])
+_SUMS = _sixteenths(1 + 2 ** (-np.arange(2400) / 16))
+_FADES = np.append(0, -_sixteenths(1 - 2 ** (-np.arange(1, 1200) / 16)))
 _RATIOS = 2 ** (np.arange(-128, 128) / 16)
 _LOSSES = np.minimum(224, np.floor(256 / (1 + _RATIOS))).astype(np.int64)
 _LOSSES[255] = 0
@@ -45,9 +42,11 @@ def _heard(pcm: Any, off: int, before: Any) -> _Numbers:
 
 
 def measure(r: int, x: int, pcm: Any, off: int, before: Any) -> int:
-    magnitudes = np.abs(_heard(pcm, off, before))
-    bits = int(magnitudes.sum()).bit_length() + int(magnitudes.max()).bit_length()
-    return min(14, (37 - bits) // 2)
+    kept = np.frombuffer(before, "<u4", 1, 64)
+    squares = (_int16(pcm, off, _HOP) ** 2 >> 8).sum(), (_int16(pcm, off + 128, _OVERLAP) ** 2 >> 8).sum()
+    total = int(kept[0]) + 192 + int(squares[0])
+    kept[0] = squares[1]
+    return 10 - max(0, (total.bit_length() - 8) // 2)
 
 
 def window(r: int, x: int, pcm: Any, off: int, before: Any, re: Any, im: Any, up: int) -> None:
@@ -70,9 +69,9 @@ def overlap(r: int, x: int, pcm: Any, off: int, re: Any, im: Any, tail: Any, up:
     kept[:_OVERLAP] = out[_HOP:] + 32768
 
 
-def levels(r: int, x: int, xr: Any, xi: Any, out: Any, up: int) -> None:
-    numbers = fft.load(xr, xi)[:96]
-    energies = np.add.reduceat((numbers.real**2 + numbers.imag**2).astype(np.int64), _EDGES[:-1])
+def levels(r: int, x: int, bins: Any, out: Any, up: int) -> None:
+    numbers = fft.bins_of(bins)
+    energies = np.add.reduceat((numbers.real**2 + numbers.imag**2).astype(np.int64), _EDGES)
     steps = np.zeros(_BANDS, np.int64)
     for bits in (8, 12, 16, 20, 24, 28):
         steps += energies >> bits > 0
@@ -80,22 +79,25 @@ def levels(r: int, x: int, xr: Any, xi: Any, out: Any, up: int) -> None:
     np.frombuffer(out, "<u2")[:_BANDS] = np.maximum(found, 16)
 
 
-def gains(r: int, x: int, levels: Any, state: Any, gains: Any, what: int, rate: int) -> None:
+def start(levels: Any, state: Any) -> None:
+    words = np.frombuffer(state, "<u2")[: 5 * _BANDS].reshape(_BANDS, 5)
+    words[:, :4] = 16 * np.frombuffer(levels, "<u2")[:_BANDS, None]
+    words[:, 4] = 0
+
+
+def gains(r: int, x: int, levels: Any, state: Any, gains: Any, anew: int, rate: int) -> None:
     level = np.frombuffer(levels, "<u2")[:_BANDS].astype(np.int64)
     words = np.frombuffer(state, "<u2")[: 5 * _BANDS].reshape(_BANDS, 5)
-    if what == _START:
-        words[:, :4] = 16 * level[:, None]
-        words[:, 4] = 0
     smooth, least, late, noise, left = words.T.astype(np.int64)
     smooth += (16 * level - smooth + 2) >> 2
     late = np.minimum(late, smooth)
     least = np.minimum(least, late)
-    if what == _ANEW:
+    if anew:
         least, late = late, smooth
     quiet = smooth < least + _SPEECH
     noise += np.where(quiet, (16 * level - noise + ((1 << rate) >> 1)) >> rate, 0)
     noise = np.minimum(noise, least + _SPEECH)
-    above = np.clip(level - ((noise + 8) >> 4) - 13 // _WIDTHS, -255, 255)
+    above = level - ((noise + 8) >> 4) - 13 // _WIDTHS
     # The ratio: what was left of the one before and what is new, as logarithms.
     ratio = left - 1025
     new = above - _FADES[np.maximum(above, 0)] - 73
@@ -105,10 +107,9 @@ def gains(r: int, x: int, levels: Any, state: Any, gains: Any, what: int, rate: 
     np.frombuffer(gains, "<u2")[: _BANDS + 2] = np.pad(256 - _LOSSES[ratio + 128], 1, "edge")
 
 
-def spread(r: int, x: int, gains: Any, bins: Any) -> None:
+def smooth(r: int, x: int, gains: Any, smoothed: Any) -> None:
     bands = np.frombuffer(gains, "<u2")[: _BANDS + 2].astype(np.int64)
-    smoothed = (bands[:-2] + 2 * bands[1:-1] + bands[2:] + 2) >> 2
-    np.frombuffer(bins, "<u2")[1:96] = np.repeat(smoothed, _WIDTHS)
+    np.frombuffer(smoothed, "<u2")[:_BANDS] = (bands[:-2] + 2 * bands[1:-1] + bands[2:] + 2) >> 2
 
 
 EQUIVALENTS = {
@@ -116,6 +117,7 @@ EQUIVALENTS = {
     "dsp.suppress._window": window,
     "dsp.suppress._overlap": overlap,
     "dsp.suppress._levels": levels,
+    "dsp.suppress._start": start,
     "dsp.suppress._gains": gains,
-    "dsp.suppress._spread": spread,
+    "dsp.suppress._smooth": smooth,
 }
