@@ -12,24 +12,24 @@ def copy(dst: ptr8, dst_off: int, src: ptr8, src_off: int, n: int):
 
     Within one buffer, only towards lower offsets.
     """
-    i = 0
-    while i < n:
-        dst[dst_off + i] = src[src_off + i]
-        i += 1
+    src_off -= dst_off
+    n += dst_off
+    while n - dst_off:
+        dst[dst_off] = src[dst_off + src_off]
+        dst_off += 1
 
 
 @micropython.viper
 def peak(pcm: ptr16, n: int) -> int:
     """Largest magnitude of ``n`` samples, 0..32767; that of -32768 counts as 32767."""
     top = 0
-    i = 0
-    while i < n:
-        sample = pcm[i]
-        if sample >= 32768:
+    while n:
+        n -= 1
+        sample = pcm[n]
+        if sample >> 15:
             sample = 65536 - sample
-        if sample > top:
+        if (top - sample) >> 31:
             top = sample
-        i += 1
     if top > 32767:
         top = 32767
     return top
@@ -44,18 +44,16 @@ def mean_square(pcm: ptr16, n: int) -> int:
     """
     if n <= 0:
         return 0
+    count = n
     high = 0
     low = 0
-    i = 0
-    while i < n:
-        sample = pcm[i]
-        if sample >= 32768:
-            sample = 65536 - sample
+    while n:
+        n -= 1
+        sample = (pcm[n] ^ 32768) - 32768
         sample *= sample
         high += sample >> 15
         low += sample & 32767
-        i += 1
-    mean = ((high // n) << 15) + ((((high % n) << 15) + low) // n)
+    mean = ((high // count) << 15) + ((((high % count) << 15) + low) // count)
     if mean > 0x3FFFFFFF:
         mean = 0x3FFFFFFF
     return mean
