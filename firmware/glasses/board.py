@@ -9,6 +9,8 @@ class BoardError(ValueError):
 
 
 def _microphone(data, light):
+    if data.get("driver") == "pdm_microphone":
+        return _pdm_microphone(data, light)
     from glasses.parts.i2s_microphone import I2SMicrophone
 
     channels = data.get("channels", 1)
@@ -23,6 +25,20 @@ def _microphone(data, light):
         data.get("gain_db", 0),
         data["positions"] if channels == 2 else data.get("positions"),
         data.get("mouth"),
+    )
+
+
+def _pdm_microphone(data, light):
+    from glasses.parts.pdm_microphone import PdmMicrophone
+
+    return PdmMicrophone(
+        light,
+        data["port"],
+        data["clock"],
+        data["data"],
+        data["ws"],
+        data.get("ibuf", 32768),
+        data.get("gain_db", 0),
     )
 
 

@@ -69,6 +69,9 @@ def drivers(chip: ChipData) -> dict[str, Driver]:
                 "mouth": _PLACE,
             },
         ),
+        "pdm_microphone": Driver(
+            "mic", ("clock", "data", "ws"), {"port": port}, {"ibuf": _ibuf(chip), "gain_db": _GAIN}
+        ),
         "battery": Driver(
             "battery",
             ("pin",),

@@ -43,6 +43,10 @@ def use_of(part: str, data: Mapping[str, Any], key: str) -> Use:
         return Use("a clock" if key != "sd" else "an amplifier's data", drives=True, held=False)
     if driver == "buzzer":
         return Use("a buzzer", drives=True)
+    if driver == "pdm_microphone":
+        if key == "ws":
+            return Use("a word clock that nothing reads", drives=True, held=False)
+        return Use("a microphone's data") if key == "data" else Use("a clock", drives=True, held=False)
     if driver == "battery":
         return Use("a divider", analog=True)
     if driver == "charger":

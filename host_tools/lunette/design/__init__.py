@@ -1,0 +1,1 @@
+"""How the numbers in the firmware's kernels were found: for whoever changes them. Needs scipy."""
