@@ -25,6 +25,7 @@ from lunette.console import Prompt
 from lunette.doctor import Finding, State, microphone
 from lunette.doctor import button as button_check
 from lunette.doctor import light as light_check
+from lunette.doctor.kernels.registry import kernels
 from lunette.virtual.simulator import VirtualGlasses, firmware_files
 
 
@@ -87,7 +88,7 @@ def test_after_a_deploy_without_a_start(tmp_path: Path) -> None:
             assert found["files"]["data"]["files"] == len(list(paths.FIRMWARE.rglob("*.py"))) + 1
             rows = found["kernels"]["data"]["kernels"]
             assert all(row["form"].endswith(".mpy") and row["us"] >= 0 for row in rows.values())
-            assert len(rows) == 9
+            assert list(rows) == [kernel.full for kernel in kernels()]
 
             # Each of two kernels wrong in its own way, and one that is good, from source.
             text = (paths.FIRMWARE / "glasses" / "dsp" / "pcm.py").read_text()
