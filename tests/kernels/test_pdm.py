@@ -159,10 +159,10 @@ MIDDLE = st.one_of(
 def test_second(kernels, middle, last, up):
     n = len(middle) - 30
     pcm = b"\x5a" * (n + 2)
-    args = (middle.tobytes(), pcm, n, state_bytes(5, 6, last), up)
-    clipped, after = kernels.call("pdm.second", 0, 0x123456, *args)
+    args = (middle.tobytes(), 0x123456, pcm, n, state_bytes(5, 6, last), up)
+    clipped, after = kernels.call("pdm.second", *args)
     own = [bytearray(arg) if isinstance(arg, bytes) else arg for arg in args]
-    assert model.second(0, 0, *own) == clipped
+    assert model.second(*own) == clipped
     assert after == [bytes(arg) for arg in own if isinstance(arg, bytearray)]
     # By convolution, in numbers of any length.
     sums = np.convolve(middle.astype(object), SECOND.astype(object), "valid")[:n:2]
@@ -186,7 +186,7 @@ def test_the_worst_stays_in_32_bits(checked, sign, phase):
     middle = np.concatenate([np.zeros(phase * 2), worst, [0]]).astype("<u2")
     n = len(middle) - 30
     last = [-(2**26), 2**28 - 2**26][sign < 0]
-    checked.call("pdm.second", 0, 0, middle.tobytes(), bytes(n), n, state_bytes(0, 0, last), 0)
+    checked.call("pdm.second", middle.tobytes(), 0, bytes(n), n, state_bytes(0, 0, last), 0)
 
 
 # --- The stage, whole ---------------------------------------------------------------------------------------
@@ -347,6 +347,6 @@ def test_frames_in_micropython(interpreter, checked):
             _, (_, middle, _, state) = machine.call(
                 "pdm.first", 0, 0, raw, middle, 30, FRAME, tables(), state
             )
-            _, (middle, pcm, state) = machine.call("pdm.second", 0, 0, middle, bytes(640), 640, state, 1)
+            _, (middle, pcm, state) = machine.call("pdm.second", middle, 0, bytes(640), 640, state, 1)
             frames.append(pcm)
         assert np.array_equal(np.frombuffer(b"".join(frames), "<i2"), expected)

@@ -83,81 +83,92 @@ def first(byte: int, this: int, raw: ptr8, out: ptr16, at: int, n: int, tables: 
     ``state`` holds the two words of sums that are not complete. ``byte`` and ``this`` are scratch: the first
     two names live in registers.
     """
+    now0 = ptr32(int(tables))
+    now1 = ptr32(int(tables) + 1024)
+    now2 = ptr32(int(tables) + 2048)
+    now3 = ptr32(int(tables) + 3072)
+    next0 = ptr32(int(tables) + 4096)
+    next1 = ptr32(int(tables) + 5120)
+    next2 = ptr32(int(tables) + 6144)
+    next3 = ptr32(int(tables) + 7168)
     this = state[0]
     other = state[1]
-    i = 0
-    while n - i:
-        byte = raw[i + 3]
-        this = tables[byte] + this
-        other = tables[byte + 1024] + other
-        byte = raw[i + 2]
-        this = tables[byte + 256] + this
-        other = tables[byte + 1280] + other
-        byte = raw[i + 1]
-        this = tables[byte + 512] + this
-        other = tables[byte + 1536] + other
-        byte = raw[i]
-        this = tables[byte + 768] + this
-        other = tables[byte + 1792] + other
-        out[at] = this
+    out = ptr16(int(out) + at + at)
+    end = int(raw) + n
+    while end - int(raw):
+        byte = raw[3]
+        this = now0[byte] + this
+        other = next0[byte] + other
+        byte = raw[2]
+        this = now1[byte] + this
+        other = next1[byte] + other
+        byte = raw[1]
+        this = now2[byte] + this
+        other = next2[byte] + other
+        byte = raw[0]
+        this = now3[byte] + this
+        other = next3[byte] + other
+        out[0] = this
         # The upper half becomes the lower one, and the two words change places: the names do.
         this >>= 16
-        byte = raw[i + 7]
-        other = tables[byte] + other
-        this = tables[byte + 1024] + this
-        byte = raw[i + 6]
-        other = tables[byte + 256] + other
-        this = tables[byte + 1280] + this
-        byte = raw[i + 5]
-        other = tables[byte + 512] + other
-        this = tables[byte + 1536] + this
-        byte = raw[i + 4]
-        other = tables[byte + 768] + other
-        this = tables[byte + 1792] + this
-        out[at + 1] = other
+        byte = raw[7]
+        other = now0[byte] + other
+        this = next0[byte] + this
+        byte = raw[6]
+        other = now1[byte] + other
+        this = next1[byte] + this
+        byte = raw[5]
+        other = now2[byte] + other
+        this = next2[byte] + this
+        byte = raw[4]
+        other = now3[byte] + other
+        this = next3[byte] + this
+        out[1] = other
         other >>= 16
-        at += 2
-        i += 8
+        out = ptr16(int(out) + 4)
+        raw = ptr8(int(raw) + 8)
     state[0] = this
     state[1] = other
 
 
 @micropython.viper
-def second(at: int, total: int, middle: ptr16, pcm: ptr16, n: int, state: ptr32, up: int) -> int:
+def second(middle: ptr16, total: int, pcm: ptr16, n: int, state: ptr32, up: int) -> int:
     """Half-band and lift: ``n`` (even) samples behind 30 of history in ``middle`` to ``n // 2`` of ``pcm``.
 
     ``up`` is the gain in bits, 0 to 13. A sample beyond int16 becomes the largest or the smallest; returns
     how many did. ``state[2]`` holds an eighth of the last sum. Leaves the last 30 samples of ``middle`` as
-    its first. ``at`` is 0, ``total`` is scratch: the first two names live in registers.
+    its first. ``total`` is scratch: the first two names live in registers.
     """
+    begin = ptr16(int(middle))
     last = state[2] - _BIAS
     down = 14 - up
     level = _MIDDLE - ((1 << down) >> 1)  # rounds
     clipped = 0
-    while n - at:
+    end = int(middle) + n + n
+    while end - int(middle):
         # Samples are positive, up to 65535, and the taps' magnitudes add up to less than 2**15.
-        total = middle[at + 15] * _CENTRE
-        total = (middle[at + 14] + middle[at + 16]) * _TAP_1 + total
-        total = (middle[at + 12] + middle[at + 18]) * _TAP_3 + total
-        total = (middle[at + 10] + middle[at + 20]) * _TAP_5 + total
-        total = (middle[at + 8] + middle[at + 22]) * _TAP_7 + total
-        total = (middle[at + 6] + middle[at + 24]) * _TAP_9 + total
-        total = (middle[at + 4] + middle[at + 26]) * _TAP_11 + total
-        total = (middle[at + 2] + middle[at + 28]) * _TAP_13 + total
-        total = (middle[at] + middle[at + 30]) * _TAP_15 + total
+        total = middle[15] * _CENTRE
+        total = (middle[14] + middle[16]) * _TAP_1 + total
+        total = (middle[12] + middle[18]) * _TAP_3 + total
+        total = (middle[10] + middle[20]) * _TAP_5 + total
+        total = (middle[8] + middle[22]) * _TAP_7 + total
+        total = (middle[6] + middle[24]) * _TAP_9 + total
+        total = (middle[4] + middle[26]) * _TAP_11 + total
+        total = (middle[2] + middle[28]) * _TAP_13 + total
+        total = (middle[0] + middle[30]) * _TAP_15 + total
         eighth = total >> 3
         total = (total - last - level) >> down
         last = eighth
         if (total + 32768) >> 16:
             total = 32767 ^ (total >> 31)
             clipped += 1
-        pcm[at >> 1] = total
-        at += 2
+        pcm[0] = total
+        pcm = ptr16(int(pcm) + 2)
+        middle = ptr16(int(middle) + 4)
     state[2] = last + _BIAS
     total = 0
     while total < _HISTORY:
-        middle[total] = middle[at]
-        at += 1
+        begin[total] = middle[total]
         total += 1
     return clipped
 
@@ -179,9 +190,9 @@ class Pdm:
         self._state[0] = self._state[1] = 0
         self._state[2] = _BIAS
         first(0, 0, self._silence, self._middle, _HISTORY, _SETTLE, self._tables, self._state)
-        second(0, 0, self._middle, self._middle, _SETTLE // 4, self._state, 0)
+        second(self._middle, 0, self._middle, _SETTLE // 4, self._state, 0)
 
     def run(self, raw, pcm, up):
         """The next frame, with a gain of `up` times 6 dB. Returns how many samples were too loud."""
         first(0, 0, raw, self._middle, _HISTORY, _FRAME_BYTES, self._tables, self._state)
-        return second(0, 0, self._middle, pcm, _FRAME_MIDDLE, self._state, up)
+        return second(self._middle, 0, pcm, _FRAME_MIDDLE, self._state, up)

@@ -125,8 +125,8 @@ def _second(first: Floats) -> Floats:
 
 
 def noises(hz: Floats) -> tuple[Floats, Floats]:
-    """Noise of two modulators, for bits of +-1, as densities (the mean over half of PDM_HZ is the power): one of
-    second order, which rises all the way, and one of higher order, flat from 70 kHz on."""
+    """Noise of two modulators, for bits of +-1, as densities (the mean over half of PDM_HZ is the power): one
+    of second order, which rises all the way, and one of higher order, flat from 70 kHz on."""
     rising = (2 * np.sin(np.pi * hz / PDM_HZ)) ** 4 / 3
     return rising, 0.56 / (1 + (70e3 / np.maximum(hz, 1)) ** 6)
 

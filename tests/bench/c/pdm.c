@@ -46,11 +46,10 @@ void pdm_first(int32_t byte, int32_t this, const uint8_t *raw, uint16_t *out, in
     state[1] = next;
 }
 
-int32_t pdm_second(int32_t at, int32_t total, uint16_t *middle, uint16_t *pcm, int32_t n, uint32_t *state,
-                   int32_t up) {
+int32_t pdm_second(uint16_t *middle, int32_t total, uint16_t *pcm, int32_t n, uint32_t *state, int32_t up) {
     int32_t last = (int32_t)state[2] - BIAS;
     int32_t clipped = 0;
-    for (; at < n; at += 2) {
+    for (int32_t at = 0; at < n; at += 2) {
         const uint16_t *x = middle + at + 15;
         total = 9471 * x[0];
         for (int32_t k = 0; k < 8; k++) {

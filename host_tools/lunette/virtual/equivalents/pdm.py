@@ -40,10 +40,10 @@ def first(byte: int, this: int, raw: Any, out: Any, at: int, n: int, tables: Any
     words[1] = later[1]
 
 
-def second(at: int, total: int, middle: Any, pcm: Any, n: int, state: Any, up: int) -> int:
+def second(middle: Any, total: int, pcm: Any, n: int, state: Any, up: int) -> int:
     words = np.frombuffer(state, "<u4", 3)
     every = np.frombuffer(middle, "<u2")
-    sums = np.convolve(every[: n + 30].astype(np.int64), _TAPS, "valid")[at:n:2]
+    sums = np.convolve(every[: n + 30].astype(np.int64), _TAPS, "valid")[:n:2]
     eighths = np.concatenate([[int(words[2]) - _BIAS], sums >> 3])
     down = 14 - up
     wide = (sums - eighths[:-1] - (_MIDDLE - (1 << down >> 1))) >> down
