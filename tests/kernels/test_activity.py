@@ -25,9 +25,9 @@ EIGHTS = st.one_of(
 
 @relaxed
 @given(EIGHTS, st.integers(0, 3))
-def test_measure(kernels, pcm, begin):
-    raw = bytes(2 * begin) + pcm.tobytes()
-    args = (begin, 0, raw, begin + len(pcm))
+def test_measure(kernels, pcm, rest):
+    raw = pcm.tobytes() + b"\xa5" * 2 * rest
+    args = (raw, 0, len(pcm))
     _, (after, sums) = kernels.call("activity.measure", *args, bytes(20))
     assert after == raw
     assert sums[16:] == bytes(4)

@@ -34,45 +34,37 @@ _BAND = const(12)
 
 
 @micropython.viper
-def measure(i: int, v: int, pcm: ptr16, n: int, sums: ptr32):
-    """``sums[0:4]``: the magnitudes of the four bands of ``pcm[i:n]`` added up, highest band first.
+def measure(pcm: ptr16, v: int, n: int, sums: ptr32):
+    """``sums[0:4]``: the magnitudes of the four bands of ``n`` samples added up, highest band first.
 
-    ``n - i`` is in eights. A magnitude is one less where the number is negative, which saves a branch. ``v``
-    is scratch: the first two names live in registers.
+    ``n`` is in eights. A magnitude is one less where the number is negative, which saves a branch. ``v`` is
+    scratch: the first two names live in registers.
     """
     ones = 0
     twos = 0
     fours = 0
     eights = 0
-    while n - i:
+    while n:
         # Samples are taken with 32768 added, so that they need no sign; differences do not have it.
-        v = pcm[i] ^ 32768
-        i += 1
-        d = (pcm[i] ^ 32768) - v
-        i += 1
-        v = v + v + d
+        v = pcm[0] ^ 32768
+        d = (pcm[1] ^ 32768) - v
         ones = ((d >> 31) ^ d) + ones
-        pair = v
-        v = pcm[i] ^ 32768
-        i += 1
-        v = (pcm[i] ^ 32768) + v
-        i += 1
+        pair = v + v + d
+        v = pcm[2] ^ 32768
+        v = (pcm[3] ^ 32768) + v
         d = v - pair
-        v = v + pair
         twos = ((d >> 31) ^ d) + twos
-        four = v
-        v = pcm[i] ^ 32768
-        i += 1
-        v = (pcm[i] ^ 32768) + v
-        i += 1
-        v = (pcm[i] ^ 32768) + v
-        i += 1
-        v = (pcm[i] ^ 32768) + v
-        i += 1
+        four = v + pair
+        v = pcm[4] ^ 32768
+        v = (pcm[5] ^ 32768) + v
+        v = (pcm[6] ^ 32768) + v
+        v = (pcm[7] ^ 32768) + v
         d = v - four
-        v = v + four - 262144
         fours = ((d >> 31) ^ d) + fours
+        v = v + four - 262144
         eights = ((v >> 31) ^ v) + eights
+        pcm = ptr16(int(pcm) + 16)
+        n -= 8
     sums[0] = ones
     sums[1] = twos
     sums[2] = fours
@@ -183,7 +175,7 @@ class Activity:
 
     def run(self, pcm):
         """Hear the next frame."""
-        measure(0, 0, pcm, _FRAME, self._sums)
+        measure(pcm, 0, _FRAME, self._sums)
         self.voice = decide(self._sums, self._state) == 1
 
     @property

@@ -15,7 +15,6 @@ from array import array
 import micropython
 from micropython import const
 
-_FRAME = const(320)
 _BLOCK = const(32)
 _UNITY = const(16384)
 _LEAST = const(4115)  # -12 dB
@@ -31,29 +30,37 @@ _SILENT = const(360)  # a power of about -66 dBFS: below it nobody speaks
 
 
 @micropython.viper
-def peaks(i: int, top: int, pcm: ptr16, n: int, out: ptr32):
-    """The largest magnitude (0..32768) of each block of ``pcm[i:n]`` to ``out[1]``, ``out[2]``, ...
+def peaks(pcm: ptr16, top: int, blocks: int, out: ptr32):
+    """The largest magnitude (0..32768) of each of so many blocks of ``pcm`` to ``out[1]``, ``out[2]``, ...
 
-    ``n - i`` is whole blocks. ``top`` is scratch: the first two names live in registers.
+    ``top`` is scratch: the first two names live in registers.
     """
-    block = 0
-    while n - i:
-        end = i + _BLOCK
+    while blocks:
         top = 0
-        while end - i:
+        left = 8
+        while left:
             # (x + top) & 65535 is within 0..2 top where |x| <= top: one comparison tells.
-            if ((pcm[i] + top) & 65535) - top > top:
-                top = pcm[i]
-                if top > 32768:
+            if ((pcm[0] + top) & 65535) - top > top:
+                top = pcm[0]
+                if top >> 15:
                     top = 65536 - top
-            i += 1
-            if ((pcm[i] + top) & 65535) - top > top:
-                top = pcm[i]
-                if top > 32768:
+            if ((pcm[1] + top) & 65535) - top > top:
+                top = pcm[1]
+                if top >> 15:
                     top = 65536 - top
-            i += 1
-        block += 1
-        out[block] = top
+            if ((pcm[2] + top) & 65535) - top > top:
+                top = pcm[2]
+                if top >> 15:
+                    top = 65536 - top
+            if ((pcm[3] + top) & 65535) - top > top:
+                top = pcm[3]
+                if top >> 15:
+                    top = 65536 - top
+            pcm = ptr16(int(pcm) + 8)
+            left -= 1
+        out = ptr32(int(out) + 4)
+        out[0] = top
+        blocks -= 1
 
 
 @micropython.viper
@@ -101,7 +108,7 @@ def adapt(tops: ptr32, state: ptr32):
         want -= want >> 4
     elif count >= _SURE:
         if goal > want + (want >> 3) + (want >> 4):
-            want += want >> 8
+            want += want >> 7
         elif goal < want - (want >> 3) - (want >> 5):
             want -= want >> 7
     state[2] = want
@@ -144,41 +151,51 @@ def plan(tops: ptr32, gains: ptr32, want: int) -> int:
 
 
 @micropython.viper
-def apply(i: int, gain: int, pcm: ptr16, gains: ptr32, late: ptr16):
-    """A frame with its gains, one block late: ``late`` has the 32 samples before it, and then its last 32.
+def apply(pcm: ptr16, gain: int, gains: ptr32, late: ptr16, turn: int):
+    """A frame with its gains, one block late.
 
-    Backwards, so that nothing is overwritten before it is read. ``i`` and ``gain`` are scratch.
+    Of the two blocks of ``late`` number ``turn`` (0 or 1) is what was before the frame, and the other becomes
+    its last block. Backwards, so that nothing is overwritten before it is read. ``gain`` is scratch.
     """
-    # The last block of all waits in the upper half of `late` until the lower half has been read.
-    i = _BLOCK
-    while i:
-        i -= 1
-        late[i + 32] = pcm[i + 288]
-    i = _FRAME
+    start = pcm
+    other = ptr16(int(late) + ((1 - turn) << 6))
+    pcm = ptr16(int(pcm) + 576)
+    left = 8
+    while left:
+        other[0] = pcm[0]
+        other[1] = pcm[1]
+        other[2] = pcm[2]
+        other[3] = pcm[3]
+        pcm = ptr16(int(pcm) + 8)
+        other = ptr16(int(other) + 8)
+        left -= 1
+    pcm = ptr16(int(start) + 576)
     block = 10
     while block > 1:
         gain = gains[block]
         step = (gain - gains[block - 1]) >> 4
-        end = i - 32
-        while i - end:
-            i -= 1
-            pcm[i] = (((pcm[i - 32] ^ 32768) - 32768) * gain + 8192) >> 14
-            i -= 1
-            pcm[i] = (((pcm[i - 32] ^ 32768) - 32768) * gain + 8192) >> 14
+        left = 8
+        while left:
+            pcm = ptr16(int(pcm) - 8)
+            pcm[35] = (((pcm[3] ^ 32768) - 32768) * gain + 8192) >> 14
+            pcm[34] = (((pcm[2] ^ 32768) - 32768) * gain + 8192) >> 14
             gain -= step
+            pcm[33] = (((pcm[1] ^ 32768) - 32768) * gain + 8192) >> 14
+            pcm[32] = (((pcm[0] ^ 32768) - 32768) * gain + 8192) >> 14
+            gain -= step
+            left -= 1
         block -= 1
-    gain = gains[1]
-    step = (gain - gains[0]) >> 4
-    while i:
-        i -= 1
-        pcm[i] = (((late[i] ^ 32768) - 32768) * gain + 8192) >> 14
-        i -= 1
-        pcm[i] = (((late[i] ^ 32768) - 32768) * gain + 8192) >> 14
-        gain -= step
-    i = _BLOCK
-    while i:
-        i -= 1
-        late[i] = late[i + 32]
+    pcm = ptr16(int(late) + (turn << 6))
+    gain = gains[0]
+    step = (gains[1] - gain) >> 4
+    left = 16
+    while left:
+        gain += step
+        start[0] = (((pcm[0] ^ 32768) - 32768) * gain + 8192) >> 14
+        start[1] = (((pcm[1] ^ 32768) - 32768) * gain + 8192) >> 14
+        pcm = ptr16(int(pcm) + 4)
+        start = ptr16(int(start) + 4)
+        left -= 1
 
 
 class Agc:
@@ -194,13 +211,14 @@ class Agc:
         self._tops = array("I", bytes(4 * 11))
         self._gains = array("I", bytes(4 * 11))
         self._state = array("I", (0, 0, _UNITY))
-        self._late = bytearray(4 * _BLOCK)
+        self._late = bytearray(2 * 2 * _BLOCK)  # two blocks, see `apply`
+        self._turn = 0
         self.peak = 0
         self.reset()
 
     def reset(self):
         """Another recording. What has been learnt of the speaker stays, but counts for half a second only."""
-        for i in range(2 * _BLOCK):
+        for i in range(len(self._late)):
             self._late[i] = 0
         self._tops[0] = 0
         self._gains[10] = self._state[2]
@@ -210,11 +228,12 @@ class Agc:
     def run(self, pcm, voice):
         """The next frame, in place. `voice`: somebody speaks in it."""
         tops = self._tops
-        peaks(0, 0, pcm, _FRAME, tops)
+        peaks(pcm, 0, 10, tops)
         if voice:
             adapt(tops, self._state)
         self.peak = plan(tops, self._gains, self._state[2])
-        apply(0, 0, pcm, self._gains, self._late)
+        apply(pcm, 0, self._gains, self._late, self._turn)
+        self._turn ^= 1
 
     @property
     def gain_db(self):

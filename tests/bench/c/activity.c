@@ -5,10 +5,10 @@ static uint32_t magnitude(int32_t number) {
     return (uint32_t)(number < 0 ? -1 - number : number);
 }
 
-void activity_measure(int32_t i, int32_t v, const uint16_t *pcm, int32_t n, uint32_t *sums) {
+void activity_measure(const uint16_t *pcm, int32_t v, int32_t n, uint32_t *sums) {
     (void)v;
     sums[0] = sums[1] = sums[2] = sums[3] = 0;
-    for (; i < n; i += 8) {
+    for (int32_t i = 0; i < n; i += 8) {
         const int16_t *x = (const int16_t *)pcm + i;
         int32_t pair = x[0] + x[1], other = x[2] + x[3];
         int32_t four = pair + other, last = x[4] + x[5] + x[6] + x[7];

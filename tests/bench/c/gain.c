@@ -9,11 +9,11 @@ static int32_t magnitude(uint16_t raw) {
     return sample < 0 ? -sample : sample;
 }
 
-void gain_peaks(int32_t i, int32_t top, const uint16_t *pcm, int32_t n, uint32_t *out) {
-    for (int32_t block = 1; i < n; block++) {
+void gain_peaks(const uint16_t *pcm, int32_t top, int32_t blocks, uint32_t *out) {
+    for (int32_t block = 1; block <= blocks; block++) {
         top = 0;
-        for (int32_t end = i + BLOCK; i < end; i++) {
-            int32_t m = magnitude(pcm[i]);
+        for (int32_t i = 0; i < BLOCK; i++) {
+            int32_t m = magnitude(*pcm++);
             top = m > top ? m : top;
         }
         out[block] = (uint32_t)top;
@@ -60,7 +60,7 @@ void gain_adapt(const uint32_t *tops, uint32_t *state) {
         want -= want >> 4;
     } else if (state[1] >= 64) {
         if (goal > want + (want >> 3) + (want >> 4)) {
-            want += want >> 8;
+            want += want >> 7;
         } else if (goal < want - (want >> 3) - (want >> 5)) {
             want -= want >> 7;
         }
@@ -93,17 +93,16 @@ static uint16_t scaled(uint16_t sample, int32_t gain) {
     return (uint16_t)(((int16_t)sample * gain + 8192) >> 14);
 }
 
-void gain_apply(int32_t i, int32_t gain, uint16_t *pcm, const uint32_t *gains, uint16_t *late) {
-    for (i = 0; i < BLOCK; i++) {
-        late[BLOCK + i] = pcm[320 - BLOCK + i];
+void gain_apply(uint16_t *pcm, int32_t gain, const uint32_t *gains, uint16_t *late, int32_t turn) {
+    const uint16_t *before = late + turn * BLOCK;
+    uint16_t *after = late + (1 - turn) * BLOCK;
+    for (int32_t i = 0; i < BLOCK; i++) {
+        after[i] = pcm[320 - BLOCK + i];
     }
-    for (i = 319; i >= 0; i--) {
-        int block = i / BLOCK;
+    for (int32_t i = 319; i >= 0; i--) {
+        int32_t block = i / BLOCK;
         int32_t step = ((int32_t)gains[block + 1] - (int32_t)gains[block]) >> 4;
         gain = (int32_t)gains[block] + step * (i % BLOCK / 2 + 1);
-        pcm[i] = scaled(i < BLOCK ? late[i] : pcm[i - BLOCK], gain);
-    }
-    for (i = 0; i < BLOCK; i++) {
-        late[i] = late[BLOCK + i];
+        pcm[i] = scaled(i < BLOCK ? before[i] : pcm[i - BLOCK], gain);
     }
 }

@@ -13,8 +13,8 @@ def _magnitudes(numbers: Any) -> int:
     return int((numbers ^ (numbers >> 31)).sum())
 
 
-def measure(i: int, v: int, pcm: Any, n: int, sums: Any) -> None:
-    eights = np.frombuffer(pcm, "<i2")[i:n].astype(np.int32).reshape(-1, 8)
+def measure(pcm: Any, v: int, n: int, sums: Any) -> None:
+    eights = np.frombuffer(pcm, "<i2")[:n].astype(np.int32).reshape(-1, 8)
     pairs = eights[:, ::2] + eights[:, 1::2]
     fours = pairs[:, ::2] + pairs[:, 1::2]
     np.frombuffer(sums, "<u4")[:4] = (

@@ -12,9 +12,9 @@ _BLOCK = 32
 _LIMIT = 29204 << 14
 
 
-def peaks(i: int, top: int, pcm: Any, n: int, out: Any) -> None:
-    blocks = np.frombuffer(pcm, "<i2")[i:n].reshape(-1, _BLOCK).astype(np.int32)
-    np.frombuffer(out, "<u4")[1 : 1 + len(blocks)] = np.abs(blocks).max(axis=1, initial=0)
+def peaks(pcm: Any, top: int, blocks: int, out: Any) -> None:
+    samples = np.frombuffer(pcm, "<i2")[: blocks * _BLOCK].reshape(-1, _BLOCK).astype(np.int32)
+    np.frombuffer(out, "<u4")[1 : 1 + blocks] = np.abs(samples).max(axis=1, initial=0)
 
 
 def adapt(tops: Any, state: Any) -> None:
@@ -38,7 +38,7 @@ def adapt(tops: Any, state: Any) -> None:
         want -= want // 16
     elif count >= 64:
         if goal > want + want // 8 + want // 16:
-            want += want // 256
+            want += want // 128
         elif goal < want - want // 8 - want // 32:
             want -= want // 128
     words[2] = want
@@ -64,14 +64,14 @@ def plan(tops: Any, gains: Any, want: int) -> int:
     return highest
 
 
-def apply(i: int, gain: int, pcm: Any, gains: Any, late: Any) -> None:
+def apply(pcm: Any, gain: int, gains: Any, late: Any, turn: int) -> None:
     samples: Any = np.frombuffer(pcm, "<i2")
     waiting: Any = np.frombuffer(late, "<i2")
     ends = np.frombuffer(gains, "<u4").astype(np.int64)
     steps = np.diff(ends[:11]) // 16
     line: Any = np.repeat(ends[:10, None] + steps[:, None] * np.arange(1, 17), 2, axis=1).ravel()
-    source = np.concatenate((waiting[:_BLOCK], samples[:320]))
-    waiting[:_BLOCK] = waiting[_BLOCK : 2 * _BLOCK] = source[320:]
+    source = np.concatenate((waiting[turn * _BLOCK :][:_BLOCK], samples[:320]))
+    waiting[(1 - turn) * _BLOCK :][:_BLOCK] = source[320:]
     samples[:320] = (source[:320] * line + 8192) >> 14
 
 

@@ -15,10 +15,10 @@ def start(pcm: Any, state: Any) -> None:
     words[1] = _BIAS - (int(np.frombuffer(pcm, "<i2", 1)[0]) + 32768) * 512
 
 
-def run(i: int, y: int, pcm: Any, n: int, state: Any) -> None:
+def run(pcm: Any, y: int, n: int, state: Any) -> None:
     words = np.frombuffer(state, "<u4", 2)
     a, b = (int(word) - _BIAS for word in words)
-    samples = np.frombuffer(pcm, "<i2")[i:n]
+    samples = np.frombuffer(pcm, "<i2")[:n]
     out = []
     source = iter((samples.astype(np.int32) + 32768).tolist())
     for x, then in zip(source, source, strict=True):
