@@ -44,7 +44,8 @@ class Earcons:
     def _on_listening(self, name, t, value):
         # Hands-free: it begins with the first voice, too late for a tone.
         self._announced = bool(value)
-        self.play(START if value else STOP)
+        if value is not None:  # else a press has taken over, which has its own
+            self.play(START if value else STOP)
 
     def _on_recording(self, name, t, value):
         if not self._announced:

@@ -225,6 +225,7 @@ class Glasses:
     def apply_settings(self):
         """Have the services take up settings that were changed while they run."""
         self.log.set_level(self.settings.log_level)
+        self.voice.prepare()
 
     def on(self, name):
         """Decorator: have the function called with an Event for each event of that name."""

@@ -84,8 +84,11 @@ class Voice:
     # --- fingers ----------------------------------------------------------------------------
 
     def _on_press(self, name, t, value):
-        if self._hands_free is not None:
-            self.stop()  # whoever takes to the button wants no more of that
+        if self._hands_free is not None:  # whoever takes to the button wants no more of that
+            if self._waiting():
+                self._give_up(None)
+            else:
+                self.stop()
         if self._recording is not None and self._stop_at >= 0:
             self._finish()  # it waits for its last frame: rather lose that than a first word
         if self._recording is None and not self.muted:
@@ -141,7 +144,13 @@ class Voice:
             self._refuse("the microphone does not start")
             return None
         if early is None:
-            self._make_ready(codec, cleaning)
+            try:
+                self._make_ready(codec, cleaning)
+            except (MemoryError, ImportError, ValueError) as error:
+                self._mic.stop()
+                self._log.error("voice", "%s: %s" % (type(error).__name__, error))
+                self._refuse("no memory, or not all files: " + cleaning + ", " + codec)
+                return None
         self._power.hold("active", "voice")
         self._stop_at = -1
         self._samples = 0
@@ -181,8 +190,18 @@ class Voice:
         self._log.warning("voice", why)
         self._bus.emit("refused", time.ticks_ms(), why)
 
+    def prepare(self):
+        """Load and make what the next recording needs. Its microphone's ring would wait for that, too, but
+        not on a chip that is busy otherwise."""
+        if self._mic is None or self._recording is not None or self._early is not None:
+            return
+        codec, cleaning, _ = self.sound()
+        try:
+            self._make_ready(codec, cleaning)
+        except (MemoryError, ImportError, ValueError) as error:  # told again when somebody wants to speak
+            self._log.error("voice", "%s: %s" % (type(error).__name__, error))
+
     def _make_ready(self, codec, cleaning):
-        # The microphone runs: what is loaded and made here, its ring waits for.
         if self._front is None or self._front.cleaning != cleaning:
             self._front = None  # its memory goes first
             self._front = FrontEnd(self._mic, cleaning)
@@ -216,7 +235,11 @@ class Voice:
         """Begin a recording that is meant for the host from its first frame; `stop` ends it, or
         `until_silence` a silence does. Returns it, or None if the microphone is not to be had."""
         recording = self.start(cause, time.ticks_ms(), until_silence, until_silence)
-        if recording is not None and not until_silence:
+        if recording is None:
+            return None
+        if until_silence:
+            self._bus.emit("listening", time.ticks_ms(), True)
+        else:
             self._announce(recording)
         return recording
 
@@ -229,10 +252,22 @@ class Voice:
         """End the recording that is being made and keep it; one in which nobody has spoken yet goes."""
         if self._recording is None:
             return
-        waiting = self._hands_free is not None and self._recording.draft
-        if self._recording.draft and not waiting:
+        if self._waiting():
+            self._give_up(False)
+            return
+        if self._recording.draft:
             self._journal.publish(self._recording)
-        self._end(keep=not waiting, t=time.ticks_ms())
+        self._end(keep=True, t=time.ticks_ms())
+
+    def _waiting(self):
+        """Hands-free, and nobody has spoken yet."""
+        return self._hands_free is not None and self._recording is not None and self._recording.draft
+
+    def _give_up(self, value):
+        """Nobody has spoken. `value`: of the event `listening`."""
+        self._keep = False
+        self._finish()
+        self._bus.emit("listening", time.ticks_ms(), value)
 
     def _end(self, keep, t):
         self._keep = keep
@@ -301,8 +336,7 @@ class Voice:
             return
         if verdict == hands_free.NOTHING:
             self._log.info("voice", "nobody spoke")
-            self._keep = False
-            self._finish()
+            self._give_up(False)
             return
         if self._recording.draft:
             self._begin_hands_free()
@@ -350,7 +384,7 @@ class Voice:
 
     def _miss(self, samples):
         # While nobody has spoken only the start moves.
-        if self._hands_free is not None and self._recording.draft:
+        if self._waiting():
             self._began = time.ticks_add(self._began, samples * 1000 // self._mic.rate)
             return
         self._samples += samples
@@ -394,6 +428,7 @@ class Voice:
             self._log.error("voice", "the microphone does not start again: %s" % error)
             self._keep = not self._recording.draft
             self._finish()
+            self._refuse("the microphone does not start again")
             return
         # What was not captured comes as a gap before the next frame, unless there is to be none.
         if 0 <= self._stop_at <= self._samples + self._mic.gap_ahead:
@@ -402,6 +437,7 @@ class Voice:
 
     async def run(self):
         """The task that follows the microphone while it is on."""
+        self.prepare()
         while True:
             if self._recording is None:  # else this task was restarted in the middle
                 await self._flag.wait()

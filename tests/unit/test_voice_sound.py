@@ -156,8 +156,16 @@ def test_hands_free_is_from_the_first_voice_to_a_silence(folder: Path, by: str, 
     run_world(folder, test)
 
 
+def listening(world: World) -> list[Any]:
+    """The values of the event `listening`, as they come."""
+    values: list[Any] = []
+    world.glasses.bus.now("listening", lambda name, t, value: values.append(value))
+    return values
+
+
 def test_nothing_said_is_no_recording(folder: Path) -> None:
     async def test(world: World) -> None:
+        told = listening(world)
         world.say(question(20, 1)[: 15 * RATE])
         world.glasses.voice.record("app", True)
         await world.until(lambda: not world.glasses.voice.capturing, "it gives up")
@@ -165,6 +173,7 @@ def test_nothing_said_is_no_recording(folder: Path) -> None:
         await asyncio.sleep(1)
         assert world.recordings == [] and world.glasses.journal.recordings == []
         assert world.glasses.journal.free == world.glasses.journal.slots
+        assert told == [True, False]
 
     run_world(folder, test)
 
@@ -185,12 +194,36 @@ def test_a_press_takes_over_from_hands_free(folder: Path) -> None:
 
 def test_a_tap_ends_hands_free_that_waits(folder: Path) -> None:
     async def test(world: World) -> None:
+        told = listening(world)
         world.glasses.voice.record("app", True)
         await asyncio.sleep(1)
         await world.tap()
         await asyncio.sleep(1)
         assert not world.glasses.voice.capturing
         assert world.recordings == [] and world.glasses.journal.recordings == []
+        assert told == [True, None]
+
+    run_world(folder, test)
+
+
+def test_what_does_not_fit_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(world: World) -> None:
+        from glasses import voice
+
+        refused: list[Any] = []
+        world.glasses.bus.now("refused", lambda name, t, value: refused.append(value))
+        monkeypatch.setattr(voice, "FrontEnd", no_memory)
+        settings(cleaning="light")
+        world.glasses.voice._front = None
+        await world.talk(0.5)
+        assert len(refused) >= 1 and "no memory" in refused[0]
+        assert world.chip.pins.level(LIGHT) == 0 and not world.glasses.parts.microphone.capturing
+        monkeypatch.undo()
+        await world.talk(0.5)
+        assert len(await world.complete(1)) == 1
+
+    def no_memory(*_: Any) -> None:
+        raise MemoryError
 
     run_world(folder, test)
 
