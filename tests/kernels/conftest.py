@@ -18,13 +18,13 @@ DSP_PARENT = FIRMWARE / "glasses"
 
 
 class CheckedKernels:
-    """Calls kernels in CPython."""
+    """Calls kernels in CPython: "module.function" of dsp, or "package.module.function"."""
 
     def call(self, name, *args):
         """``(result, [each buffer afterwards])``; the caller's buffers stay as they are."""
-        module, function = name.split(".")
+        module, function = (name if name.count(".") > 1 else f"dsp.{name}").rsplit(".", 1)
         own = [bytearray(arg) if isinstance(arg, bytes) else arg for arg in args]
-        result = getattr(importlib.import_module(f"dsp.{module}"), function)(*own)
+        result = getattr(importlib.import_module(module), function)(*own)
         return result, [bytes(arg) for arg in own if isinstance(arg, bytearray)]
 
 

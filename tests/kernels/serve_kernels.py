@@ -21,8 +21,8 @@ def allocate(size):
 def find(name):
     if name == "allocate":
         return allocate
-    module, _, function = name.partition(".")
-    return getattr(getattr(__import__("dsp." + module), module), function)
+    module, function = (name if name.count(".") > 1 else "dsp." + name).rsplit(".", 1)
+    return getattr(__import__(module, None, None, ("",)), function)
 
 
 def call(kernel, args):

@@ -15,6 +15,7 @@ from lunette.virtual.cpython import micropython_modules
 from lunette.virtual.kernels import POINTERS, fast_kernels
 
 DSP_PARENT = FIRMWARE / "glasses"
+PACKAGES = ("dsp", "wakeword")
 FRAME = 320
 _SERVER = Path(__file__).with_name("serve_stage.py")
 
@@ -43,12 +44,12 @@ def in_micropython(tmp_path, module, name, pcm, attributes=(), voice=None):
 
 @contextmanager
 def _own_kernels(fast):
-    """Modules of `dsp` that are imported here are this block's own, whether `checked` is in use or not."""
+    """Modules of `PACKAGES` that are imported here are this block's own, though `checked` is in use."""
     active = "micropython" in sys.modules
     with nullcontext() if active else micropython_modules(firmware_dir=DSP_PARENT):
         micropython = sys.modules["micropython"]
         viper, pointers = micropython.viper, {name: getattr(builtins, name) for name in POINTERS}
-        others = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "dsp"}
+        others = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in PACKAGES}
         try:
             if fast:
                 fast_kernels()
@@ -56,7 +57,7 @@ def _own_kernels(fast):
         finally:
             micropython.viper = viper
             vars(builtins).update(pointers)
-            for name in [name for name in sys.modules if name.split(".")[0] == "dsp"]:
+            for name in [name for name in sys.modules if name.split(".")[0] in PACKAGES]:
                 del sys.modules[name]
             sys.modules.update(others)
 

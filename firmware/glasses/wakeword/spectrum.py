@@ -1,0 +1,291 @@
+"""From 30 ms of sound to the energies of its spectrum, bit for bit as TensorFlow's micro frontend has them.
+
+480 samples are weighted by a raised cosine, shifted up until they fill 16 bits, filled up to 512 with zeros
+and taken as 256 complex numbers. Four passes of radix 4, each dividing by 4, transform them; then the numbers
+are taken apart into the bins of 512 real samples. The arithmetic is that of kiss_fft with 16 bits: to divide
+is to multiply by 8191 or 16383 and to round to 15 bits, products are rounded as well, and sums that do not
+fit 16 bits turn over. Such sums take sounds that grow as fast as the window fades.
+
+Numbers in buffers have 32768 added, as in `dsp.fft`: real and imaginary parts have a buffer each, and so have
+samples of even and of odd numbers. In all kernels ``r`` and ``x`` are what lives in registers: first a
+parameter or nothing, then scratch. An index in a register saves four instructions at each load and store.
+"""
+
+from array import array
+
+import micropython
+from micropython import const
+
+WINDOW = const(480)
+"""Samples of a window (30 ms)."""
+
+HOP = const(160)
+"""Samples from one window to the next."""
+
+NUMBERS = const(256)
+"""Complex numbers of a transform."""
+
+FIRST = const(5)
+"""The first bin whose energy counts; bins are 31.25 Hz apart."""
+
+END = const(241)
+"""The bin after the last that counts."""
+
+_ONE = 1 << 60
+
+
+def _cosines(now, before, double, n):
+    # cos(a + k d) for k < n, times 2 ** 60: from cos(a), cos(a - d) and 2 cos(d).
+    for _ in range(n):
+        yield now
+        now, before = (now * double >> 60) - before, now
+
+
+# Weights of even samples: 4096 (1 - cos(2 pi (i + 1/2) / 480)) / 2. Those of odd samples are the same
+# backwards, but for sample 17: 53.49995 became 54 in floats, and its image 53 (`window`).
+_HANN = array("H", bytes(480))
+# cos(pi / 480), 2 cos(2 pi / 480)
+for _at, _c in enumerate(_cosines(1152896810946828641, 1152896810946828641, 2305645462049135690, 480)):
+    if not _at & 1:
+        _HANN[_at >> 1] = (2048 * (_ONE - _c) + _ONE // 2) >> 60
+
+# 32768 + 32767 cos(2 pi k / 512), for half of the circle. Minus the sine is the cosine a quarter on.
+_COSINES = array("H", bytes(514))
+# cos(2 pi / 512), and twice that
+for _at, _c in enumerate(_cosines(_ONE, 1152834691737939372, 2305669383475878743, 257)):
+    _COSINES[_at] = 32768 + ((32767 * _c + _ONE // 2) >> 60)
+
+# Where number n goes: its four digits to base 4 backwards.
+_PLACES = bytes((n & 3) << 6 | (n & 12) << 2 | (n & 48) >> 2 | n >> 6 for n in range(256))
+
+
+@micropython.viper
+def window(r: int, x: int, even: ptr16, odd: ptr16, re: ptr16, im: ptr16) -> int:
+    """Weighted samples of a window, in the order of the first pass.
+
+    Returns by how many bits they may be shifted up, 0..15. -32768 does not count for that, and shifted it is
+    0, as in 16 bits.
+    """
+    hann = ptr16(_HANN)
+    places = ptr8(_PLACES)
+    bits = 0
+    r = 0
+    hann[231] = 53
+    while r < 240:
+        x = ((even[r] - 32768) * hann[r]) >> 12
+        re[places[r]] = x + 32768
+        if x < 0:
+            x = 0 - x
+        bits |= x
+        r += 1
+    r = 0
+    hann[231] = 54
+    while r < 240:
+        x = ((odd[r] - 32768) * hann[239 - r]) >> 12
+        im[places[r]] = x + 32768
+        if x < 0:
+            x = 0 - x
+        bits |= x
+        r += 1
+    x = 32768
+    while r < 256:
+        i = places[r]
+        re[i] = x
+        im[i] = x
+        r += 1
+    r = bits & 32767
+    x = 15
+    while r:
+        x -= 1
+        r >>= 1
+    up = x
+    if up and bits > 32767:
+        r = 0
+        while r < 256:
+            x = re[r]
+            if x == 0:
+                re[r] = 32768
+            x = im[r]
+            if x == 0:
+                im[r] = 32768
+            r += 1
+    return up
+
+
+@micropython.viper
+def first(r: int, x: int, re: ptr16, im: ptr16):
+    """The first pass, of four neighbours, which are shifted up by ``r`` bits before."""
+    by = 8191 << r
+    i = 0
+    while i < 256:
+        r = i
+        ar = (((re[r] - 32768) * by + 16384) >> 15) + 32768
+        ai = (((im[r] - 32768) * by + 16384) >> 15) + 32768
+        r += 2
+        x = ((re[r] - 32768) * by + 16384) >> 15
+        r = ((im[r] - 32768) * by + 16384) >> 15
+        cr = ar - x
+        ar += x
+        ci = ai - r
+        ai += r
+        r = i + 1
+        br = ((re[r] - 32768) * by + 16384) >> 15
+        bi = ((im[r] - 32768) * by + 16384) >> 15
+        r += 2
+        x = ((re[r] - 32768) * by + 16384) >> 15
+        r = ((im[r] - 32768) * by + 16384) >> 15
+        dr = br - x
+        br += x
+        x = bi
+        di = x - r
+        bi = x + r
+        r = i
+        x = ar
+        re[r] = x + br
+        im[r] = ai + bi
+        r += 1
+        re[r] = cr + di
+        im[r] = ci - dr
+        r += 1
+        re[r] = x - br
+        im[r] = ai - bi
+        x = cr
+        r += 1
+        re[r] = x - di
+        im[r] = ci + dr
+        i = r + 1
+
+
+@micropython.viper
+def later(r: int, x: int, re: ptr16, im: ptr16, apart: int):
+    """A later pass, of the four that lie ``apart``: 4, 16 and 64."""
+    cosines = ptr16(_COSINES)
+    step = 128 // apart
+    angle = 0
+    k = 0
+    while k < apart:
+        # The cosine and minus the sine of once, twice and three times the angle.
+        c1 = cosines[angle] - 32768
+        s1 = cosines[angle + 128] - 32768
+        r = angle + angle
+        c2 = cosines[r] - 32768
+        x = r + 128
+        if x > 256:
+            x = 512 - x
+        s2 = cosines[x] - 32768
+        r += angle
+        x = r + 128
+        if r > 256:
+            r = 512 - r
+        if x > 256:
+            x = 512 - x
+        c3 = cosines[r] - 32768
+        s3 = cosines[x] - 32768
+        i = k
+        while i < 256:
+            x = i + apart
+            b = x
+            r = (re[x] * 8191 - 268386304) >> 15
+            x = (im[x] * 8191 - 268386304) >> 15
+            br = (r * c1 - x * s1 + 16384) >> 15
+            bi = (r * s1 + x * c1 + 16384) >> 15
+            x = b + apart
+            c = x
+            r = (re[x] * 8191 - 268386304) >> 15
+            x = (im[x] * 8191 - 268386304) >> 15
+            cr = (r * c2 - x * s2 + 16384) >> 15
+            ci = (r * s2 + x * c2 + 16384) >> 15
+            x = c + apart
+            d = x
+            r = (re[x] * 8191 - 268386304) >> 15
+            x = (im[x] * 8191 - 268386304) >> 15
+            dr = (r * c3 - x * s3 + 16384) >> 15
+            x = (r * s3 + x * c3 + 16384) >> 15
+            r = bi
+            di = r - x
+            bi = r + x
+            r = br
+            x = dr
+            br = r + x
+            dr = r - x
+            r = i
+            x = ((re[r] * 8191 - 268386304) >> 15) + 32768
+            r = ((im[r] * 8191 - 268386304) >> 15) + 32768
+            ar = x - cr
+            x += cr
+            ai = r + ci
+            ci = r - ci
+            r = i
+            re[r] = x + br
+            im[r] = ai + bi
+            r = c
+            re[r] = x - br
+            im[r] = ai - bi
+            x = ar
+            r = b
+            re[r] = x + di
+            im[r] = ci - dr
+            r = d
+            re[r] = x - di
+            im[r] = ci + dr
+            i = r + apart
+        k += 1
+        angle += step
+
+
+@micropython.viper
+def energies(r: int, x: int, re: ptr16, im: ptr16):
+    """Of bins 5..251, in place: the low halves go to ``re``, the high ones to ``im``."""
+    cosines = ptr16(_COSINES)
+    k = 5
+    while k < 129:
+        r = k
+        ar = (re[r] * 16383 - 536821760) >> 15
+        x = (im[r] * 16383 - 536821760) >> 15
+        bi = x
+        r = 256 - k
+        x = (re[r] * 16383 - 536821760) >> 15
+        # The conjugate: minus -32768 is -32768.
+        r = (((65536 - im[r]) & 65535) * 16383 - 536821760) >> 15
+        br = ar - x
+        ar += x
+        x = bi
+        ai = x + r
+        bi = x - r
+        # Turned by a quarter and the angle of the bin.
+        r = k + 128
+        x = cosines[r] - 32768
+        r = 384 - r
+        r = cosines[r] - 32768
+        ci = ((((br * r + bi * x + 16384) >> 15) + 32768) & 65535) - 32768
+        x = ((((br * x - bi * r + 16384) >> 15) + 32768) & 65535) - 32768
+        r = ar
+        br = (r - x) >> 1
+        x = (r + x) >> 1
+        r = (ci + ai) >> 1
+        x = x * x + r * r
+        r = k
+        re[r] = x
+        im[r] = x >> 16
+        x = br
+        r = (ci - ai) >> 1
+        x = x * x + r * r
+        r = 256 - k
+        re[r] = x
+        im[r] = x >> 16
+        k += 1
+
+
+def spectrum(even, odd, re, im):
+    """The energies of a window's bins: low halves into ``re``, high halves into ``im``, by their numbers.
+
+    ``even`` and ``odd`` are 240 samples each, ``re`` and ``im`` hold 256 numbers. Returns by how many bits
+    samples were shifted up, 0..15; energies are larger by twice as many.
+    """
+    up = window(0, 0, even, odd, re, im)
+    first(up, 0, re, im)
+    later(0, 0, re, im, 4)
+    later(0, 0, re, im, 16)
+    later(0, 0, re, im, 64)
+    energies(0, 0, re, im)
+    return up
