@@ -206,19 +206,18 @@ def test_a_tap_ends_hands_free_that_waits(folder: Path) -> None:
     run_world(folder, test)
 
 
-def test_what_does_not_fit_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_fit_is_refused(folder: Path) -> None:
     async def test(world: World) -> None:
         from glasses import voice
 
         refused: list[Any] = []
         world.glasses.bus.now("refused", lambda name, t, value: refused.append(value))
-        monkeypatch.setattr(voice, "FrontEnd", no_memory)
-        settings(cleaning="light")
         world.glasses.voice._front = None
-        await world.talk(0.5)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(voice, "FrontEnd", no_memory)
+            await world.talk(0.5)
         assert len(refused) >= 1 and "no memory" in refused[0]
         assert world.chip.pins.level(LIGHT) == 0 and not world.glasses.parts.microphone.capturing
-        monkeypatch.undo()
         await world.talk(0.5)
         assert len(await world.complete(1)) == 1
 
