@@ -218,6 +218,7 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
             await world.talk(0.5)
         assert len(refused) >= 1 and "no memory" in refused[0]
         assert world.chip.pins.level(LIGHT) == 0 and not world.glasses.parts.microphone.capturing
+        await asyncio.sleep(0.4)
         await world.talk(0.5)
         assert len(await world.complete(1)) == 1
 
