@@ -95,8 +95,8 @@ def test_after_a_deploy_without_a_start(tmp_path: Path) -> None:
             wrong = text.replace("top = sample", "top = sample & 0x7FFE")
             assert wrong.count("0x7FFE") == 1
             stray = (paths.FIRMWARE / "glasses" / "dsp" / "i2s.py").read_text()
-            stray = stray.replace("pcm[at >> stereo]", "pcm[(at >> stereo) + 1]")
-            assert stray.count("[(at >> stereo) + 1]") == 1
+            stray = stray.replace("pcm[3] = word", "pcm[4] = word")
+            assert stray.count("pcm[4]") == 1
             await on_glasses(
                 port,
                 f"with open('/firmware_a/glasses/dsp/pcm.py', 'w') as file: file.write({wrong!r})\n"

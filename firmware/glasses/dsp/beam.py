@@ -44,8 +44,8 @@ def combine(i: int, x: int, near: ptr16, far: ptr16, out: ptr16, end: int, state
     samples are placed in it by ``i``, so a frame's length is a multiple of 16. Results are cut towards minus
     infinity, and to int16.
 
-    ``x`` has no meaning: it is a parameter because the first two live in registers. Filters are transposed,
-    each tap adds to the sum that waits for it, so a sample is loaded once.
+    ``x`` is scratch: the first two names live in registers. Filters are transposed: each tap adds to the sum
+    that waits for it, so a sample is loaded once.
     """
     h0 = (taps[0] ^ 32768) - 32768
     h1 = (taps[1] ^ 32768) - 32768
@@ -79,7 +79,7 @@ def combine(i: int, x: int, near: ptr16, far: ptr16, out: ptr16, end: int, state
     b4 = (((state[39] ^ 32768) - 32768) << 16) | state[38]
     b5 = (((state[41] ^ 32768) - 32768) << 16) | state[40]
     b6 = (((state[43] ^ 32768) - 32768) << 16) | state[42]
-    while i < end:
+    while end - i:
         x = (far[i] ^ 32768) - 32768
         aligned = (h0 * x + a0) >> 12
         a0 = h1 * x + a1
@@ -150,12 +150,12 @@ def survey(i: int, x: int, pcm: ptr16, n: int, seen: ptr32):
     """How far every eighth of ``n`` samples reaches, and how much moves from it to the next.
 
     ``n`` is a multiple of 8. ``seen[0]`` gets the largest less the smallest (0..65535), ``seen[1]`` the
-    sum of the steps' magnitudes. ``i`` is 0, and ``x`` has no meaning: they are in registers.
+    sum of the steps' magnitudes. ``i`` is 0, ``x`` is scratch.
     """
     low = 65535
     high = 0
     moved = 0
-    while i < n:
+    while n - i:
         x = pcm[i] ^ 32768
         if x < low:
             low = x

@@ -45,7 +45,7 @@ class I2SMicrophone(Microphone):
 
     def read(self, index, channel, pcm):
         self.saturated += self._pick(
-            channel, 0, self.buffers[index], pcm, FRAME_SAMPLES, self._stereo, self._up
+            self.buffers[index], 0, pcm, FRAME_SAMPLES, channel, self._stereo, self._up
         )
 
     def counters(self):

@@ -1,7 +1,7 @@
 /* Samples of an I2S microphone in C, as firmware/glasses/dsp/i2s.py has it. */
 #include <stdint.h>
 
-int32_t i2s_pick(int32_t at, int32_t word, const uint32_t *raw, uint16_t *pcm, int32_t n, int32_t stereo,
+int32_t i2s_pick(const uint32_t *raw, int32_t word, uint16_t *pcm, int32_t n, int32_t at, int32_t stereo,
                  int32_t up) {
     int32_t clipped = 0;
     (void)word;

@@ -9,7 +9,7 @@ import numpy as np
 from lunette.virtual.equivalents import octets
 
 
-def pick(at: int, word: int, raw: Any, pcm: Any, n: int, stereo: int, up: int) -> int:
+def pick(raw: Any, word: int, pcm: Any, n: int, at: int, stereo: int, up: int) -> int:
     words = np.frombuffer(raw, "<i4")[at : n << stereo : 1 << stereo]
     wide = words >> (16 - up)
     samples = np.minimum(np.maximum(wide, -32768), 32767)
