@@ -3,7 +3,7 @@
 NAME = "virtual"
 CHIP = "esp32s3"
 FLASH_KB = 2048  # of the file system
-HEAP_KB = 1024  # objects are twice as large on a 64-bit interpreter as on the chip
+HEAP_KB = 1536  # objects are twice as large on a 64-bit interpreter as on the chip
 JOURNAL_KB = 256  # about 30 s of speech
 
 PARTS = {
@@ -38,7 +38,7 @@ CURRENTS = {  # mA, unless a unit is said
     "byte": 0.864,  # estimate: mA ms, from air time
     "deep_sleep": 0.008,  # datasheet: ESP32-S3 v2.2 table 5-10
     "light_sleep": 1.4,  # thread: MicroPython issue 12104, esp32.com 41048
-    "board": 0.0266,  # vendor, datasheet: regulator, divider and the microphone asleep
-    "mic": 0.22,  # datasheet: ICS-43434
+    "board": 0.0646,  # vendor, estimate: regulator, divider, camera board with the microphone asleep
+    "mic": 0.6,  # estimate: a PDM microphone at 1 MHz
     "light": 1.4,  # estimate: red LED at 1 kOhm
 }

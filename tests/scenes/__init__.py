@@ -33,7 +33,9 @@ def play(name: str, folder: Path) -> Report:
         if variable != "LUNETTE_MICROPYTHON":
             del os.environ[variable]
     logging.getLogger("bumble").setLevel(logging.ERROR)  # it warns of what scenes do on purpose
-    stage = Stage(scene.load(FOLDER / f"{name}.toml"), folder)
+    played = scene.load(FOLDER / f"{name}.toml")
+    played.settings.setdefault("cleaning", "off")  # what was said is compared bit for bit
+    stage = Stage(played, folder)
     try:
         report = asyncio.run(stage.play())
     except Exception:  # the others go on
