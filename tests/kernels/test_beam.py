@@ -165,7 +165,11 @@ def distances(positions, mouth=MOUTH):
     return sorted(math.dist(position, mouth) for position in positions)
 
 
-PLACE = st.tuples(st.integers(-80, 80), st.integers(-60, 25), st.integers(-40, 20))
+PLACE = st.one_of(
+    st.tuples(st.integers(-80, 80), st.integers(-60, 25), st.integers(-40, 20)),
+    st.tuples(*[st.integers(-300, 300)] * 3),  # all that a board may say
+    st.just(MOUTH),
+)
 
 
 @given(PLACE, PLACE)
@@ -194,6 +198,15 @@ def test_floats_of_32_bits_are_fine_enough(checked, monkeypatch, name):
     right_near, delay, h, w, q = steering.solve(PLACES[name], MOUTH)
     assert (right_near, delay, q) == (expected[0], expected[1], expected[4])
     assert np.abs(np.subtract(h + w, expected[2] + expected[3])).max() <= 4
+
+
+def test_a_microphone_that_is_too_far_away_is_not_used():
+    near, behind = (0, 40, -60), (0, 40, 200)
+    assert solved((near, behind)) == (False, 4, [0] * 8, [0] * 8, 12)
+    assert solved((behind, near))[0] is True
+    assert solved((MOUTH, behind))[3] == [0] * 8
+    late = ((0, 20, -175), (0, 20, 290))  # 3.65 times as far away, and 12.4 samples later
+    assert solved(late)[3] == [0] * 8
 
 
 def worst(delay, taps, edge):

@@ -4,7 +4,8 @@ from math import exp, sin, sqrt
 
 _TAPS = 8
 _PER_MM = 16000 / 343000  # samples that sound takes for a millimetre
-_MOST = 4  # a microphone that hears the mouth 12 dB softer than the other is of no use
+_MOST = 4  # a microphone that hears the mouth 12 dB softer than the other is of no use,
+_LATEST = 11  # nor one that hears it so many samples later: more than `combine` can wait for
 _BAND = 7000 / 8000 * 3.14159265
 _BAND_FLOOR = 0.001  # for what a short filter cannot do, so that its taps stay small
 # What is to be suppressed: noise that falls off above 900 Hz as that of streets and talkers does, from all
@@ -17,17 +18,18 @@ _HEIGHT = 0.083  # and along the vertical one
 
 def solve(positions, mouth):
     """(is the right one nearer to the mouth, delay of the nearer one in samples, ``h``, ``w``, ``q``) for
-    `beam.combine`; ``h`` and ``w`` are lists of 8 numbers. The microphones are up to 250 mm apart."""
+    `beam.combine`; ``h`` and ``w`` are lists of 8 numbers. ``w`` of zeros if the farther one is of no use."""
     left = _distance(positions[0], mouth)
     right = _distance(positions[1], mouth)
-    near = min(left, right)
+    near = max(min(left, right), 1)  # mm
     far = max(left, right)
     late = (far - near) * _PER_MM
-    delay = int(late) + 4
+    delay = 4
     ratio = far / near
     h = [0] * _TAPS
     w = [0.0] * _TAPS
-    if ratio <= _MOST:
+    if ratio <= _MOST and 0 <= late <= _LATEST:
+        delay += int(late)
         for i, tap in enumerate(_fraction(delay - late)):
             h[i] = round(4096 * ratio * tap)
         w = _weights(positions, late, ratio)
