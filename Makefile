@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+MEASURES := $(VENV)/.measures
 TYPINGS := $(VENV)/typings
 STUBS := micropython-esp32-stubs==1.29.0.post1
 
@@ -67,7 +68,13 @@ format: $(READY)
 scenes: $(READY)
 	@$(BIN)/python -m tests.scenes
 
-bench: $(READY)
+# Without a C compiler the speech measures are left out, and the bench says so.
+$(MEASURES): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]' || \
+	  echo "make bench: no measures of speech, see above"
+	@touch $@
+
+bench: $(MEASURES)
 	@$(BIN)/python -m tests.bench
 
 fuzz: $(READY)
