@@ -8,7 +8,7 @@ fit 16 bits turn over. Such sums take sounds that grow as fast as the window fad
 
 Numbers in buffers have 32768 added, as in `dsp.fft`: real and imaginary parts have a buffer each, and so have
 samples of even and of odd numbers. In all kernels ``r`` and ``x`` are what lives in registers: first a
-parameter or nothing, then scratch. An index in a register saves four instructions at each load and store.
+parameter or nothing, then scratch. A pointer or an index there saves up to six instructions a load or store.
 """
 
 from array import array
@@ -55,105 +55,144 @@ _COSINES = array("H", bytes(514))
 for _at, _c in enumerate(_cosines(_ONE, 1152834691737939372, 2305669383475878743, 257)):
     _COSINES[_at] = 32768 + ((32767 * _c + _ONE // 2) >> 60)
 
-# Where number n goes: its four digits to base 4 backwards.
-_PLACES = bytes((n & 3) << 6 | (n & 12) << 2 | (n & 48) >> 2 | n >> 6 for n in range(256))
+# Where number 4 n goes: its digits to base 4 backwards. The three numbers after it go 64 further each.
+_PLACES = bytes((n & 3) << 4 | n & 12 | n >> 4 for n in range(64))
 
 
 @micropython.viper
-def window(r: int, x: int, even: ptr16, odd: ptr16, re: ptr16, im: ptr16) -> int:
-    """Weighted samples of a window, in the order of the first pass.
+def window(r: ptr16, x: int, odd: ptr16, re: ptr16, im: ptr16) -> int:
+    """Weighted samples of a window, of even numbers (``r``) and ``odd`` ones, in the order of the first pass.
 
     Returns by how many bits they may be shifted up, 0..15. -32768 does not count for that, and shifted it is
     0, as in 16 bits.
     """
-    hann = ptr16(_HANN)
+    weights = ptr16(_HANN)
     places = ptr8(_PLACES)
+    weights[231] = 53
     bits = 0
-    r = 0
-    hann[231] = 53
-    while r < 240:
-        x = ((even[r] - 32768) * hann[r]) >> 12
-        re[places[r]] = x + 32768
+    n = 0
+    while n < 60:
+        to = ptr16(int(re) + (places[n] << 1))
+        x = ((r[0] - 32768) * weights[0]) >> 12
+        to[0] = x + 32768
         if x < 0:
             x = 0 - x
         bits |= x
-        r += 1
-    r = 0
-    hann[231] = 54
-    while r < 240:
-        x = ((odd[r] - 32768) * hann[239 - r]) >> 12
-        im[places[r]] = x + 32768
+        x = ((r[1] - 32768) * weights[1]) >> 12
+        to[64] = x + 32768
         if x < 0:
             x = 0 - x
         bits |= x
-        r += 1
+        x = ((r[2] - 32768) * weights[2]) >> 12
+        to[128] = x + 32768
+        if x < 0:
+            x = 0 - x
+        bits |= x
+        x = ((r[3] - 32768) * weights[3]) >> 12
+        to[192] = x + 32768
+        if x < 0:
+            x = 0 - x
+        bits |= x
+        r = ptr16(int(r) + 8)
+        weights = ptr16(int(weights) + 8)
+        n += 1
+    r = odd
+    weights = ptr16(int(weights) - 18)
+    weights[0] = 54
+    weights = ptr16(int(weights) + 10)
+    n = 0
+    while n < 60:
+        to = ptr16(int(im) + (places[n] << 1))
+        x = ((r[0] - 32768) * weights[3]) >> 12
+        to[0] = x + 32768
+        if x < 0:
+            x = 0 - x
+        bits |= x
+        x = ((r[1] - 32768) * weights[2]) >> 12
+        to[64] = x + 32768
+        if x < 0:
+            x = 0 - x
+        bits |= x
+        x = ((r[2] - 32768) * weights[1]) >> 12
+        to[128] = x + 32768
+        if x < 0:
+            x = 0 - x
+        bits |= x
+        x = ((r[3] - 32768) * weights[0]) >> 12
+        to[192] = x + 32768
+        if x < 0:
+            x = 0 - x
+        bits |= x
+        r = ptr16(int(r) + 8)
+        weights = ptr16(int(weights) - 8)
+        n += 1
     x = 32768
-    while r < 256:
-        i = places[r]
-        re[i] = x
-        im[i] = x
-        r += 1
-    r = bits & 32767
-    x = 15
-    while r:
-        x -= 1
-        r >>= 1
-    up = x
+    while n < 64:
+        to = ptr16(int(re) + (places[n] << 1))
+        to[0] = x
+        to[64] = x
+        to[128] = x
+        to[192] = x
+        to = ptr16(int(im) + (places[n] << 1))
+        to[0] = x
+        to[64] = x
+        to[128] = x
+        to[192] = x
+        n += 1
+    x = bits & 32767
+    up = 15
+    while x:
+        up -= 1
+        x >>= 1
     if up and bits > 32767:
-        r = 0
-        while r < 256:
-            x = re[r]
+        n = 0
+        while n < 256:
+            x = re[n]
             if x == 0:
-                re[r] = 32768
-            x = im[r]
+                re[n] = 32768
+            x = im[n]
             if x == 0:
-                im[r] = 32768
-            r += 1
+                im[n] = 32768
+            n += 1
     return up
 
 
 @micropython.viper
-def first(r: int, x: int, re: ptr16, im: ptr16):
-    """The first pass, of four neighbours, which are shifted up by ``r`` bits before."""
-    by = 8191 << r
-    i = 0
-    while i < 256:
-        r = i
-        ar = (((re[r] - 32768) * by + 16384) >> 15) + 32768
-        ai = (((im[r] - 32768) * by + 16384) >> 15) + 32768
-        r += 2
-        x = ((re[r] - 32768) * by + 16384) >> 15
-        r = ((im[r] - 32768) * by + 16384) >> 15
+def first(re: ptr16, x: int, im: ptr16, up: int):
+    """The first pass, of four neighbours, which are shifted up by ``up`` bits before."""
+    by = 8191 << up
+    end = int(re) + 512
+    while int(re) < end:
+        ar = (((re[0] - 32768) * by + 16384) >> 15) + 32768
+        x = ((re[2] - 32768) * by + 16384) >> 15
         cr = ar - x
         ar += x
-        ci = ai - r
-        ai += r
-        r = i + 1
-        br = ((re[r] - 32768) * by + 16384) >> 15
-        bi = ((im[r] - 32768) * by + 16384) >> 15
-        r += 2
-        x = ((re[r] - 32768) * by + 16384) >> 15
-        r = ((im[r] - 32768) * by + 16384) >> 15
+        br = ((re[1] - 32768) * by + 16384) >> 15
+        x = ((re[3] - 32768) * by + 16384) >> 15
         dr = br - x
         br += x
-        x = bi
-        di = x - r
-        bi = x + r
-        r = i
+        ai = (((im[0] - 32768) * by + 16384) >> 15) + 32768
+        x = ((im[2] - 32768) * by + 16384) >> 15
+        ci = ai - x
+        ai += x
+        bi = ((im[1] - 32768) * by + 16384) >> 15
+        x = ((im[3] - 32768) * by + 16384) >> 15
+        di = bi - x
+        bi += x
         x = ar
-        re[r] = x + br
-        im[r] = ai + bi
-        r += 1
-        re[r] = cr + di
-        im[r] = ci - dr
-        r += 1
-        re[r] = x - br
-        im[r] = ai - bi
+        re[0] = x + br
+        re[2] = x - br
         x = cr
-        r += 1
-        re[r] = x - di
-        im[r] = ci + dr
-        i = r + 1
+        re[1] = x + di
+        re[3] = x - di
+        x = ai
+        im[0] = x + bi
+        im[2] = x - bi
+        x = ci
+        im[1] = x - dr
+        im[3] = x + dr
+        re = ptr16(int(re) + 8)
+        im = ptr16(int(im) + 8)
 
 
 @micropython.viper
@@ -282,8 +321,8 @@ def spectrum(even, odd, re, im):
     ``even`` and ``odd`` are 240 samples each, ``re`` and ``im`` hold 256 numbers. Returns by how many bits
     samples were shifted up, 0..15; energies are larger by twice as many.
     """
-    up = window(0, 0, even, odd, re, im)
-    first(up, 0, re, im)
+    up = window(even, 0, odd, re, im)
+    first(re, 0, im, up)
     later(0, 0, re, im, 4)
     later(0, 0, re, im, 16)
     later(0, 0, re, im, 64)

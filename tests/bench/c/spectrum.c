@@ -35,9 +35,9 @@ static int32_t rounded(int32_t product) {
 }
 
 int32_t spectrum_window(
-    int32_t r, int32_t x, const uint16_t *even, const uint16_t *odd, uint16_t *re, uint16_t *im
+    const uint16_t *even, int32_t x, const uint16_t *odd, uint16_t *re, uint16_t *im
 ) {
-    int32_t bits = 0, up = 15;
+    int32_t bits = 0, up = 15, r;
     for (r = 0; r < 480; r++) {
         x = number((r & 1 ? odd : even)[r >> 1]) * hann[r] >> 12;
         (r & 1 ? im : re)[places[r >> 1]] = raw(x);
@@ -70,8 +70,8 @@ static void add(uint16_t *re, uint16_t *im, int32_t apart, const int32_t *ar, co
     im[3 * apart] = raw(mi + dr);
 }
 
-void spectrum_first(int32_t r, int32_t x, uint16_t *re, uint16_t *im) {
-    int32_t by = 8191 << r, ar[4], ai[4];
+void spectrum_first(uint16_t *re, int32_t x, uint16_t *im, int32_t up) {
+    int32_t by = 8191 << up, ar[4], ai[4];
     for (int32_t i = 0; i < 256; i += 4) {
         for (x = 0; x < 4; x++) {
             ar[x] = rounded(number(re[i + x]) * by);

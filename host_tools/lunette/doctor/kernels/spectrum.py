@@ -21,7 +21,7 @@ KERNELS = (
         _MODULE,
         "window",
         {
-            name: (0, 0, even, odd, _OUT, _OUT)
+            name: (even, 0, odd, _OUT, _OUT)
             for name, even, odd in (
                 ("speech", ("walk", 240, 1), ("walk", 240, 3)),
                 ("noise", ("noise", 240, 2), ("noise", 240, 4)),
@@ -40,9 +40,9 @@ KERNELS = (
     Kernel(
         _MODULE,
         "first",
-        {f"{name}, {up}": (up, 0, *numbers) for name, numbers in _SPECTRA.items() for up in (0,)}
-        | {"faint, 3": (3, 0, ("wave", 256, (-30000, -32000, 31000)), ("wave", 256, (-32768, -28673)))}
-        | {"least, 15": (15, 0, ("wave", 256, (-32768,)), ("wave", 256, (-32768,)))},
+        {f"{name}, 0": (re, 0, im, 0) for name, (re, im) in _SPECTRA.items()}
+        | {"faint, 3": (("wave", 256, (-30000, -32000, 31000)), 0, ("wave", 256, (-32768, -28673)), 3)}
+        | {"least, 15": (("wave", 256, (-32768,)), 0, ("wave", 256, (-32768,)), 15)},
         "noise, 0",
         "a window",
         per_frame=2,

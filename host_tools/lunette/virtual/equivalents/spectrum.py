@@ -46,8 +46,8 @@ def _wrapped(numbers: _Numbers) -> _Numbers:
     return (numbers + 32768 & 65535) - 32768
 
 
-def window(r: int, x: int, even: Any, odd: Any, re: Any, im: Any) -> int:
-    samples = np.column_stack([_load(even)[:240], _load(odd)[:240]]).ravel()
+def window(r: Any, x: int, odd: Any, re: Any, im: Any) -> int:
+    samples = np.column_stack([_load(r)[:240], _load(odd)[:240]]).ravel()
     weighted = samples * HANN >> 12
     most = int(np.abs(weighted[weighted > -32768]).max(initial=0))
     up = 15 - most.bit_length()
@@ -68,8 +68,8 @@ def _butterflies(re: _Numbers, im: _Numbers) -> tuple[list[_Numbers], list[_Numb
     return out_re, out_im
 
 
-def first(r: int, x: int, re: Any, im: Any) -> None:
-    parts = [_rounded((_load(part) << r) * 8191).reshape(64, 4).T for part in (re, im)]
+def first(re: Any, x: int, im: Any, up: int) -> None:
+    parts = [_rounded((_load(part) << up) * 8191).reshape(64, 4).T for part in (re, im)]
     for sums, part in zip(_butterflies(*parts), (re, im), strict=True):
         _store(np.array(sums).T.ravel(), part)
 
