@@ -20,13 +20,8 @@ BANDS = const(40)
 ROWS = const(3)
 """Vectors that the network takes at a time."""
 
-# How many bins count for each band and not for the one before, and beyond the middle of the last.
-# fmt: off
-_WIDTHS = bytes((
-    1, 2, 1, 2, 2, 2, 2, 2, 3, 2, 3, 3, 3, 3, 3, 4, 4, 3, 5, 4, 5, 5, 5, 5, 6, 6, 7, 7, 7, 8, 8, 9, 9, 9,
-    11, 10, 12, 12, 13, 13, 15,
-))
-# fmt: on
+# How many bins count for each band and not for the one before, and beyond the middle of the last; ":" is 10.
+_WIDTHS = bytes(c - 48 for c in b"1212222232333334435455556677788999;:<<==?")
 
 
 def _weights():
