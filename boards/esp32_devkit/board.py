@@ -5,6 +5,7 @@ CHIP = "esp32"
 FLASH_KB = 2048  # of the file system, with the image for 4 MB of flash
 HEAP_KB = 640  # of the virtual glasses' interpreter, whose objects are twice as large as the chip's
 JOURNAL_KB = 32  # nearly 4 s of speech: there is no PSRAM
+CLEANING = "light"  # noise suppression takes memory and time that there is little of
 
 PARTS = {
     "talk": {"driver": "button", "pin": 4, "active": 0, "pull": "up"},

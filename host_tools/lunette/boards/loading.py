@@ -21,7 +21,7 @@ from lunette.errors import LunetteError
 
 DATA, HARDWARE = "board.py", "hardware.py"
 _NEEDED = ("NAME", "CHIP", "PARTS", "JOURNAL_KB")
-_ALLOWED = ("FLASH_KB", "HEAP_KB", "BATTERY", "CURRENTS")
+_ALLOWED = ("FLASH_KB", "HEAP_KB", "CLEANING", "BATTERY", "CURRENTS")
 # Stock images keep the first 2 MB of flash for themselves (partitions-4MiBplus.csv of the esp32 port).
 _IMAGE_KB = 2048
 
@@ -82,6 +82,7 @@ def load(board: str) -> Board:
     subject.need("JOURNAL_KB", data["JOURNAL_KB"], whole(4, 4096))
     subject.need("FLASH_KB", data.get("FLASH_KB", 2048), whole(64, 30720))
     subject.need("HEAP_KB", data.get("HEAP_KB", 1024), whole(64, 65536))
+    subject.need("CLEANING", data.get("CLEANING", "full"), one_of("off", "light", "full"))
     check_parts(subject, chip, data["PARTS"])
     extra = folder / HARDWARE
     hardware = None

@@ -77,13 +77,16 @@ class ADC:
 
 class I2S:
     RX = 1
+    TX = 2
     MONO = 0
+    STEREO = 1
     running = None
 
     def __init__(self, port, sck, ws, sd, mode, bits, format, rate, ibuf):
         self.handler = None
         self.queued = 0
-        I2S.running = self
+        if mode == I2S.RX:
+            I2S.running = self
 
     def irq(self, handler):
         self.handler = handler
@@ -91,8 +94,12 @@ class I2S:
     def readinto(self, buffer):
         self.queued += 1
 
+    def write(self, buffer):
+        return len(buffer)
+
     def deinit(self):
-        I2S.running = None
+        if I2S.running is self:
+            I2S.running = None
 
 
 async def sound():
@@ -103,6 +110,10 @@ async def sound():
         if port is not None and port.queued:
             port.queued -= 1
             port.handler(port)
+
+
+class PWM:
+    pass
 
 
 class Timer:
