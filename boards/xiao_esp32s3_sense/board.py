@@ -1,6 +1,7 @@
-"""Seeed's XIAO ESP32S3 Sense in a frame: LiPo cell, ICS-43434 microphone, button and LED on its header.
+"""Seeed's XIAO ESP32S3 Sense in a frame: LiPo cell, button and LED on its header, its own PDM microphone.
 
-The camera board is unplugged: nothing here uses it, and its camera alone draws 3 mA while the chip sleeps.
+That is on the camera board, which stays plugged in. The camera itself is taken off: it draws 3 mA while the
+chip sleeps.
 """
 
 NAME = "xiao_esp32s3_sense"
@@ -12,8 +13,8 @@ JOURNAL_KB = 1024  # about 2 minutes of speech, in PSRAM
 PARTS = {
     "talk": {"driver": "button", "pin": 1, "active": 0, "pull": "up"},  # D0
     "light": {"driver": "led", "pin": 2, "active": 1},  # D1
-    # D8, D9, D10
-    "mic": {"driver": "i2s_microphone", "port": 0, "sck": 7, "ws": 8, "sd": 9, "ibuf": 32768},
+    # The word clock goes to D2, where nothing is connected: a strapping pin, good for little else.
+    "mic": {"driver": "pdm_microphone", "port": 0, "clock": 42, "data": 41, "ws": 3, "ibuf": 32768},
     "battery": {"driver": "battery", "pin": 4, "ratio": 2.0, "empty_v": 3.4, "full_v": 4.2},  # D3
     "usb": {"driver": "usb_sense", "pin": 5, "active": 1},  # D4
 }
@@ -43,9 +44,10 @@ CURRENTS = {
     "byte": 0.864,  # estimate: 8 us at 1 Mbit/s and +108 mA (datasheet: 193 mA at 9 dBm, table 5-8, less 85)
     "deep_sleep": 0.008,  # datasheet: table 5-10, RTC memory and RTC peripherals powered
     "light_sleep": 1.4,  # thread: MicroPython issue 12104, 1.3 of a FeatherS3; esp32.com 41048, 1.4
-    # vendor: Seeed's wiki, 14 uA at 3.8 V, less the chip's 8; estimate: 8.6 uA of the divider, 2 x 220 kOhm;
-    # datasheet: ICS-43434 rev 1.2, 12 uA asleep. The camera board would add 50 uA, its camera 3 mA.
-    "board": 0.0266,  # vendor, datasheet: the sum
-    "mic": 0.22,  # datasheet: ICS-43434 rev 1.2, 230 uA at 16 kHz (low-power mode), of which "board" has 12
+    # vendor: Seeed's wiki, 64 uA at 3.8 V with the camera board but no camera, less the chip's 8; what the
+    # microphone draws without a clock is in it. estimate: 8.6 uA of the divider, 2 x 220 kOhm.
+    "board": 0.0646,  # vendor, estimate: the sum
+    # Seeed does not say. At a clock of 1 MHz datasheets of others have 0.43 (ICS-41350) to 0.65 (MP34DT05).
+    "mic": 0.6,  # estimate: between these
     "light": 1.4,  # estimate: (3.3 V - 1.9 V of a red LED) / 1 kOhm
 }

@@ -17,11 +17,11 @@ ON_BOARD = {
     "user LED": (21,),
     # XCLK, SIOD, SIOC, Y9 to Y2, VSYNC, HREF, PCLK
     "camera": (10, 40, 39, 48, 11, 12, 14, 16, 18, 17, 15, 38, 47, 13),
-    "PDM microphone": (42, 41),  # clock, data; MicroPython cannot read it yet
+    "PDM microphone": (42, 41),  # clock, data; on the camera board
     "card slot": (7, 8, 9),  # SCK, MISO, MOSI; its chip select is GPIO21, too
 }
-# All on the camera board, which is unplugged; the slot's lines are free as long as it holds no card.
-DETACHED = ("camera", "PDM microphone", "card slot")
+# The camera is taken off its board. The slot stays, and its lines are free as long as it holds no card.
+DETACHED = ("camera", "card slot")
 
 WIRING = {
     "talk": {"what": "push button", "wires": (("one side", "pin"), ("other side", "GND"))},
@@ -36,28 +36,18 @@ WIRING = {
         "wires": (("top", "5V"), ("middle", "pin"), ("bottom", "GND")),
         "between": ("100 kΩ", "150 kΩ"),
     },
-    "mic": {
-        "what": "ICS-43434 microphone",
-        "wires": (("VDD", "3V3"), ("GND", "GND"), ("L/R", "GND"), ("SD", "sd"), ("WS", "ws"), ("SCK", "sck")),
-    },
-    "clock": {
-        "of": "mic",
-        "what": "keeps the clock low",
-        "wires": (("one end", "sck"), ("other end", "GND")),
-        "between": ("100 kΩ",),
-    },
+    "mic": {"what": "microphone of the camera board", "on_board": "PDM microphone"},
     "cell": {"what": "LiPo cell, 3.7 V", "wires": (("+", "BAT+"), ("-", "BAT-"))},
 }
 
 BILL = (
-    (1, "Seeed Studio XIAO ESP32S3 Sense", "the plain XIAO ESP32S3 does as well"),
-    (1, "ICS-43434 module", "not an INMP441, which never sleeps"),
+    (1, "Seeed Studio XIAO ESP32S3 Sense", "with its camera board, which has the microphone"),
     (1, "push button", ""),
     (1, "LED, red, 3 mm or smaller", "the capture light"),
     (1, "resistor 1 kΩ", "in series with the LED"),
     (2, "resistor 220 kΩ", "battery divider"),
     (1, "capacitor 100 nF", "battery divider"),
-    (2, "resistor 100 kΩ", "USB sense, microphone's clock"),
+    (1, "resistor 100 kΩ", "USB sense"),
     (1, "resistor 150 kΩ", "USB sense"),
     (1, "LiPo cell, 3.7 V, 250 mAh, with protection", "502030 or alike"),
 )

@@ -46,8 +46,15 @@ WAKES = {
 ADC = {"esp32": set(range(32, 40)), "esp32s3": set(range(1, 21)), "esp32c3": {0, 1, 3, 4}}
 
 
+ON_BOARD = {("xiao_esp32s3_sense", "mic"): {41, 42}}
+# Where nothing is connected, on the header or not: not the LED's, memory's, USB's or the microphone's.
+LOOSE = {"xiao_esp32s3_sense": {*range(19), *range(38, 41), *range(43, 49)}}
+
+
 def fit_by_hand(board: Board, part: str, key: str) -> set[int]:
     pins = set(HEADER[board.name])
+    if (board.name, part) in ON_BOARD:
+        return LOOSE[board.name] if key == "ws" else ON_BOARD[board.name, part]
     if part == "talk":
         return pins & WAKES[board.chip]
     if part == "battery":
@@ -120,11 +127,14 @@ def test_reasons() -> None:
         ("xiao_esp32s3_sense", "talk", "pin", 3, "strapping pin"),
         ("xiao_esp32s3_sense", "talk", "pin", 44, "cannot wake the esp32s3"),
         ("xiao_esp32s3_sense", "light", "pin", 21, "taken by the board's user LED"),
-        ("xiao_esp32s3_sense", "light", "pin", 42, "on no pin of the board's header"),  # detached: free
-        ("xiao_esp32s3_sense", "mic", "sck", 35, "taken by the PSRAM"),
-        ("xiao_esp32s3_sense", "mic", "sck", 99, "esp32s3 has no such pin"),
-        ("xiao_esp32s3_sense", "mic", "sd", 19, "USB's"),
-        ("xiao_esp32s3_sense", "mic", "sd", 28, "the flash's"),
+        ("xiao_esp32s3_sense", "light", "pin", 40, "on no pin of the board's header"),  # detached: free
+        ("xiao_esp32s3_sense", "light", "pin", 42, "taken by the board's PDM microphone"),
+        ("xiao_esp32s3_sense", "mic", "clock", 5, "no pin of the board's PDM microphone, which WIRING says"),
+        ("xiao_esp32s3_sense", "mic", "ws", 35, "taken by the PSRAM"),
+        ("xiao_esp32s3_sense", "mic", "ws", 41, "already"),
+        ("xiao_esp32s3_sense", "mic", "ws", 99, "esp32s3 has no such pin"),
+        ("xiao_esp32s3_sense", "mic", "data", 19, "USB's"),
+        ("xiao_esp32s3_sense", "mic", "data", 28, "the flash's"),
         ("xiao_esp32s3_sense", "battery", "pin", 43, "no ADC"),
         ("xiao_esp32c3", "battery", "pin", 5, "ADC2 of the esp32c3"),
         ("esp32_devkit", "talk", "pin", 34, "input only on the esp32 and has no pull"),

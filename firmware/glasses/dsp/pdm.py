@@ -175,7 +175,7 @@ def second(middle: ptr16, total: int, pcm: ptr16, n: int, state: ptr32, up: int)
 
 class Pdm:
     """`run` turns frames of the I2S driver (2560 bytes: 32 bits, stereo) into 320 samples, int16 in the
-    machine's order, 8.5 samples late."""
+    machine's order, 8 samples late."""
 
     def __init__(self):
         self._tables = array("I", bytes(8192))

@@ -28,13 +28,15 @@ DESCRIPTOR_BYTES = 2048  # of the I2S driver's ring: three at least, of which on
 @dataclass(frozen=True)
 class Driver:
     """`part` is the only name that such a part may have, None for any. `pins` are the keys that hold a pin,
-    `needed` and `allowed` the others; `spare` are pins that need not be there."""
+    `needed` and `allowed` the others; `spare` are pins that need not be there, `loose` those of `pins` that
+    are connected to nothing."""
 
     part: str | None
     pins: tuple[str, ...]
     needed: dict[str, Kind] = field(default_factory=dict)
     allowed: dict[str, Kind] = field(default_factory=dict)
     spare: tuple[str, ...] = ()
+    loose: tuple[str, ...] = ()
 
     def pins_in(self, data: Mapping[str, Any]) -> tuple[str, ...]:
         """The keys of that part's `data` that hold a pin."""
@@ -70,7 +72,11 @@ def drivers(chip: ChipData) -> dict[str, Driver]:
             },
         ),
         "pdm_microphone": Driver(
-            "mic", ("clock", "data", "ws"), {"port": port}, {"ibuf": _ibuf(chip), "gain_db": _GAIN}
+            "mic",
+            ("clock", "data", "ws"),
+            {"port": port},
+            {"ibuf": _ibuf(chip), "gain_db": _GAIN},
+            loose=("ws",),  # the I2S port has no sound without a word clock
         ),
         "battery": Driver(
             "battery",

@@ -16,7 +16,7 @@ from lunette.chips import ChipData
 @dataclass(frozen=True)
 class Use:
     """What a part does with a pin. `held`: the part sets its level from outside, also while the chip starts.
-    `wakes`: it must be able to end deep sleep."""
+    `wakes`: it must be able to end deep sleep. `loose`: nothing is connected to it."""
 
     words: str
     drives: bool = False
@@ -24,6 +24,7 @@ class Use:
     held: bool = True
     analog: bool = False
     wakes: bool = False
+    loose: bool = False
 
 
 def use_of(part: str, data: Mapping[str, Any], key: str) -> Use:
@@ -45,7 +46,7 @@ def use_of(part: str, data: Mapping[str, Any], key: str) -> Use:
         return Use("a buzzer", drives=True)
     if driver == "pdm_microphone":
         if key == "ws":
-            return Use("a word clock that nothing reads", drives=True, held=False)
+            return Use("a word clock that nothing reads", drives=True, held=False, loose=True)
         return Use("a microphone's data") if key == "data" else Use("a clock", drives=True, held=False)
     if driver == "battery":
         return Use("a divider", analog=True)
@@ -100,13 +101,23 @@ def objection(chip: ChipData, pin: int, use: Use) -> str:
     return ""
 
 
-def fit(chip: ChipData, use: Use, hardware: Hardware | None, others: set[int]) -> set[int]:
-    """Pins for `use` that neither the board nor `others` take; on the header, if that is known."""
+def _device(part: str, use: Use, hardware: Hardware | None) -> str:
+    """The device of the board that `part` is, if its pin for `use` must be one of that; "" if not."""
+    hookup = hardware.hookup(part) if hardware is not None else None
+    return hookup.on_board if hookup is not None and not use.loose else ""
+
+
+def fit(chip: ChipData, part: str, use: Use, hardware: Hardware | None, others: set[int]) -> set[int]:
+    """Pins for `use` that neither the board nor `others` take; on the header, if that is known, or of the
+    device of the board that `part` is."""
+    device = _device(part, use, hardware)
+    if hardware is not None and device:
+        return {pin for pin in hardware.on_board[device] if not objection(chip, pin, use)} - others
     taken = taken_by_board(chip, hardware).keys() | others
     pins = {pin for pin in chip.gpio if not objection(chip, pin, use) and pin not in taken}
     if use.analog and pins & chip.adc1:
         pins &= chip.adc1  # ADC2 shares its converter with the radio
-    if hardware is not None and hardware.pads:
+    if hardware is not None and hardware.pads and not use.loose:
         pins &= {pad.gpio for pad in hardware.pads if pad.gpio is not None}
     return pins
 
@@ -120,27 +131,27 @@ def check_pins(subject: Subject, chip: ChipData, parts: Mapping[str, Any], hardw
         where = key_of("PARTS", part, key)
         use = use_of(part, parts[part], key)
         others = {p for other, k, p in all_used if (other, k) != (part, key)}
-        problem = objection(chip, pin, use) or _conflict(pin, part, taken, owners, hardware)
+        problem = objection(chip, pin, use) or _conflict(pin, part, use, taken, owners, hardware)
         if problem:
-            pins = fit(chip, use, hardware, others)
+            pins = fit(chip, part, use, hardware, others)
             todo = f"pick one of {gpios(pins)}" if pins else "no pin is left for it: take another part away"
             raise subject.error(f"{where} is {pin}: {problem}", todo)
         owners[pin] = where
 
 
 def _conflict(
-    pin: int, part: str, taken: dict[int, str], owners: dict[int, str], hardware: Hardware | None
+    pin: int, part: str, use: Use, taken: dict[int, str], owners: dict[int, str], hardware: Hardware | None
 ) -> str:
     if pin in owners:
         return f"that is {owners[pin]} already"
-    hookup = hardware.hookup(part) if hardware is not None else None
-    if hardware is not None and hookup is not None and hookup.on_board:
-        if pin in hardware.on_board[hookup.on_board]:
+    device = _device(part, use, hardware)
+    if hardware is not None and device:
+        if pin in hardware.on_board[device]:
             return ""
-        return f"it is no pin of the board's {hookup.on_board}, which WIRING says it is"
+        return f"it is no pin of the board's {device}, which WIRING says it is"
     if pin in taken:
         return f"it is taken by {taken[pin]}"
-    if hardware is not None and hardware.pads and hardware.label(pin) is None:
+    if hardware is not None and hardware.pads and not use.loose and hardware.label(pin) is None:
         return "it is on no pin of the board's header (LEFT, RIGHT and BELOW in hardware.py)"
     return ""
 
@@ -156,7 +167,7 @@ def advice(chip: ChipData, parts: Mapping[str, Any]) -> list[str]:
             )
         if pin == chip.uart_pins[0] and use.words == "an LED":
             lines.append(f"{where}: the boot loader prints on GPIO{pin}, so it flickers at each start")
-        if pin in chip.strapping:
+        if pin in chip.strapping and not use.loose:
             lines.append(
                 f"{where}: GPIO{pin} is a strapping pin; nothing else may pull it while the chip starts"
             )
