@@ -22,7 +22,7 @@ from serial.urlhandler import protocol_socket
 
 from lunette import boards, cli, deploy, doctor, paths
 from lunette.console import Prompt
-from lunette.doctor import Finding, State, microphone
+from lunette.doctor import Finding, State, microphone, pdm_microphone
 from lunette.doctor import button as button_check
 from lunette.doctor import light as light_check
 from lunette.doctor.kernels.registry import kernels
@@ -197,6 +197,7 @@ def test_broken_wires_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(protocol_socket, "time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setattr(microphone, "_KEEP", 4)
     monkeypatch.setattr(microphone, "_SKIP", 1)
+    monkeypatch.setattr(pdm_microphone, "_KEEP", 4)
     monkeypatch.setattr(light_check, "_MS", 5)
     monkeypatch.setattr(button_check, "_PRESS_S", 0.2)
     monkeypatch.setattr(button_check, "_RELEASE_S", 0.2)
@@ -237,32 +238,30 @@ def test_broken_wires_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
             # the microphone
             wires = Fault(glasses)
-            await broken(
-                "mic", "only zeros come: SD (GPIO9, D10) is not connected", "wire of SD (GPIO9, D10)"
-            )
+            level = await look("mic")
+            assert level.state is State.ok and level.data["level_db"] < -80, level
             glasses.sound.noise("white", -60)
             light = glasses.chip.pins.watch(lambda pin, level, t: levels.append(level) if pin == 2 else None)
             levels.clear()
             found = await look("mic")
             light()
-            assert found.state is State.ok and -62 < found.data["level_db"] < -58, found
+            assert found.state is State.ok and -63 < found.data["level_db"] < -58, found
+            assert abs(found.data["ones"] - 0.5) < 0.01 and found.data["shaped_db"] < -25
             assert levels[:2] == [1, 1] and levels[-1] == 0  # it is lit while it captures
-            wires.channel("right")
-            await broken("mic", "talks in the right channel", "L/R (SEL) is high or open: connect it to GND")
-            wires.channel("both")
-            await broken("mic", "both channels carry the same", "wire of WS (GPIO8, D9)")
-            wires.channel("left")
-            wires(lambda x: np.full_like(x, -1))
-            await broken("mic", "only ones come: SD (GPIO9, D10)", "bridge of solder to 3V3")
-            wires(lambda x: np.full_like(x, 0x5555))
-            await broken("mic", "the same value comes again and again (0x00005555)", "SCK (GPIO7, D8)")
-            wires(lambda x: x & ~(1 << 18))
-            await broken("mic", "bits that never change: 18", "SD (GPIO9, D10)")
+            plugged = "is the board that it sits on plugged in"
+            glasses.chip.i2s.microphone().break_("dead")
+            await broken("mic", "only zeros come: nothing drives DATA (GPIO41)", plugged)
+            glasses.chip.i2s.microphone().break_("stuck")
+            await broken("mic", "only ones come: DATA (GPIO41) floats", plugged)
+            glasses.chip.i2s.microphone().break_("none")
+            wires(lambda x: np.full_like(x, 0x55555555))
+            await broken("mic", "the same bits come again and again (0x55555555)", plugged)
             noise = np.random.default_rng(1)
             wires(lambda x: noise.integers(-(2**31), 2**31, len(x)))
-            await broken("mic", "the bits are garbled", "may be exchanged")
-            wires(lambda x: x + (1 << 29))
-            await broken("mic", "the signal stands at +25% of full scale", "loses bits")
+            await broken("mic", "the bits are nobody's", "DATA (GPIO41) and CLOCK (GPIO42) exchanged")
+            wires(lambda x: x)
+            glasses.sound.say(np.full(60 * 16000, 13000, np.int16))
+            await broken("mic", "70% of the bits are ones: in silence it is a half", plugged)
 
             # the cell and USB
             assert (await look("battery")).text == "4.00 V on GPIO4 (D3)"
@@ -272,6 +271,51 @@ def test_broken_wires_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             await broken("battery", "6.00 V, more than a full cell has", "resistor from GPIO4 (D3) to GND")
             glasses.usb(False)
             assert "says that USB is out" in (await look("usb")).text
+
+    asyncio.run(scenario())
+
+
+def test_broken_wires_of_an_i2s_microphone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol_socket, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(microphone, "_KEEP", 4)
+    monkeypatch.setattr(microphone, "_SKIP", 1)
+
+    async def scenario() -> None:
+        board = "xiao_esp32c3"
+        async with glasses_with(tmp_path, without_app(board), board) as (glasses, port, _):
+
+            async def look(only: str) -> Finding:
+                results = await asyncio.to_thread(
+                    doctor.examine, doctor.chosen(only), doctor.Patient(port=port)
+                )
+                return results[-1].finding
+
+            async def broken(only: str, text: str, todo: str) -> None:
+                found = await look(only)
+                assert found.state is State.failed, found
+                assert text in found.text and todo in found.todo, found
+
+            wires = Fault(glasses)
+            await broken("mic", "only zeros come: SD (GPIO7, D5) is not connected", "wire of SD (GPIO7, D5)")
+            glasses.sound.noise("white", -60)
+            found = await look("mic")
+            assert found.state is State.ok and -62 < found.data["level_db"] < -58, found
+            wires.channel("right")
+            await broken("mic", "talks in the right channel", "L/R (SEL) is high or open: connect it to GND")
+            wires.channel("both")
+            await broken("mic", "both channels carry the same", "wire of WS (GPIO21, D6)")
+            wires.channel("left")
+            wires(lambda x: np.full_like(x, -1))
+            await broken("mic", "only ones come: SD (GPIO7, D5)", "bridge of solder to 3V3")
+            wires(lambda x: np.full_like(x, 0x5555))
+            await broken("mic", "the same value comes again and again (0x00005555)", "SCK (GPIO6, D4)")
+            wires(lambda x: x & ~(1 << 18))
+            await broken("mic", "bits that never change: 18", "SD (GPIO7, D5)")
+            noise = np.random.default_rng(1)
+            wires(lambda x: noise.integers(-(2**31), 2**31, len(x)))
+            await broken("mic", "the bits are garbled", "may be exchanged")
+            wires(lambda x: x + (1 << 29))
+            await broken("mic", "the signal stands at +25% of full scale", "loses bits")
 
     asyncio.run(scenario())
 

@@ -46,8 +46,8 @@ _data = _view = _scrap = _i2s = None
 gc.collect()
 """
 RATE = 16000
-_PIECE = 256
-_PIECE_S = _PIECE / RATE
+PIECE = 256
+_PIECE_S = PIECE / RATE
 _KEEP, _STEP = 24, 2  # 0.77 s, every second piece of it
 _SKIP = 13  # 0.2 s: a microphone's start
 _FULL = 2.0**31
@@ -75,7 +75,7 @@ def listen(samples: Samples) -> Heard:
         return Heard(int(samples[0]), -math.inf, -math.inf, float(samples[0]) / _FULL, ())
     x = samples.astype(np.float64) / _FULL
     dc = float(x.mean())
-    pieces = x[: len(x) // _PIECE * _PIECE].reshape(-1, _PIECE) if len(x) >= _PIECE else x.reshape(1, -1)
+    pieces = x[: len(x) // PIECE * PIECE].reshape(-1, PIECE) if len(x) >= PIECE else x.reshape(1, -1)
     each = np.sqrt(np.mean((pieces - pieces.mean(axis=1, keepdims=True)) ** 2, axis=1))
     level = float(np.sqrt(np.mean((x - dc) ** 2)))
     return Heard(None, _db(level), _db(float(np.percentile(each, 10))), dc, _stuck(samples))
@@ -97,35 +97,46 @@ def _stuck(samples: Samples) -> tuple[int, ...]:
 
 
 def mic(patient: Patient) -> Finding:
-    """Captures what the firmware hears, then both channels."""
+    """Captures what the firmware hears, then both channels; of a PDM microphone its bits."""
+    if (patient.part("mic") or {}).get("driver") == "pdm_microphone":
+        from lunette.doctor import pdm_microphone
+
+        return pdm_microphone.mic(patient)
     skipped = patient.cannot("mic", "i2s_microphone")
     if skipped is not None:
         return skipped
     findings = Findings()
-    took, heard = _capture(patient, "MONO", _KEEP, _STEP)
+    data = patient.part("mic") or {}
+    pins = {key: int(data.get(key, 0)) for key in ("sck", "ws", "sd")}
+    took, heard = capture(patient, "MONO", _KEEP, _STEP, pins)
     expected = _KEEP * _STEP * _PIECE_S
-    _, both = _capture(patient, "STEREO", 2, 1)
+    _, both = capture(patient, "STEREO", 2, 1, pins)
     channels = (listen(both[0::2].copy()), listen(both[1::2].copy()))
     left = listen(heard)
     findings.data = {
         "rate": round(RATE * expected / took) if took > 0 else 0,
-        "level_db": _figure(left.level_db),
-        "floor_db": _figure(left.floor_db),
+        "level_db": figure(left.level_db),
+        "floor_db": figure(left.floor_db),
         "dc": round(left.dc, 5),
         "constant": left.constant,
         "stuck": list(left.stuck),
         "other_alive": [channel.constant is None for channel in channels],
     }
+    check_clock(took, expected, findings)
+    judge(patient, left, channels, bool(np.array_equal(both[0::2], both[1::2])), findings)
+    return findings.finding()
+
+
+def check_clock(took: float, expected: float, findings: Findings) -> None:
+    """Seconds that a capture took, and should have taken."""
     if abs(took / expected - 1) > _OFF:
         findings.fail(
             f"{expected:.2f} s of sound took {took:.2f} s: the clock does not run as it should",
             "mic: its image or machine.freq() is wrong; `lunette flash` puts the board's image on",
         )
-    judge(patient, left, channels, bool(np.array_equal(both[0::2], both[1::2])), findings)
-    return findings.finding()
 
 
-def _figure(db: float) -> float | None:
+def figure(db: float) -> float | None:
     return round(db, 1) if math.isfinite(db) else None
 
 
@@ -197,8 +208,8 @@ def _alive(left: Heard, alike: bool, wires: tuple[str, str, str], findings: Find
     )
 
 
-def _capture(patient: Patient, form: str, keep: int, step: int) -> tuple[float, Samples]:
-    """(seconds it took, what was kept)"""
+def capture(patient: Patient, form: str, keep: int, step: int, pins: dict[str, int]) -> tuple[float, Samples]:
+    """(seconds it took, what was kept): `keep` pieces of 256 frames, every `step`th. `pins`: sck, ws, sd."""
     data: dict[str, Any] = patient.part("mic") or {}
     light = patient.part("light") or {}
     on = int(light.get("active", 1))
@@ -206,7 +217,7 @@ def _capture(patient: Patient, form: str, keep: int, step: int) -> tuple[float, 
         "light": light.get("pin"),
         "on": on,
         "off": 1 - on,
-        "size": _PIECE * (4 if form == "MONO" else 8),
+        "size": PIECE * (4 if form == "MONO" else 8),
         "keep": keep,
         "skip": _SKIP,
         "step": step,
@@ -214,6 +225,6 @@ def _capture(patient: Patient, form: str, keep: int, step: int) -> tuple[float, 
         "rate": RATE,
         "ibuf": int(data.get("ibuf", 32768)),
     }
-    values |= {key: int(data.get(key, 0)) for key in ("port", "sck", "ws", "sd")}
+    values |= {"port": int(data.get("port", 0)), **pins}
     took, *lines = patient.run(_CAPTURE % values, 15).split()
     return int(took) / 1e6, np.frombuffer(b"".join(map(base64.b64decode, lines)), "<i4").astype(np.int32)
