@@ -38,8 +38,8 @@ _WILD = 300000  # steps of 7500 and more: no voice, but a wire that floats
 def combine(i: int, x: int, near: ptr16, far: ptr16, out: ptr16, end: int, state: ptr16, taps: ptr16):
     """Samples ``i`` to ``end - 1`` of ``near`` and ``far`` to ``out``, which may be one of them.
 
-    ``taps`` are 18 int16: ``h`` in 1/4096, ``w`` in 1/2**q, the delay of ``near`` (0..15), ``q``. The sum of
-    the magnitudes of ``h`` is at most 65535; that of ``w`` times 32769 + 8 * sum of ``h`` less than 2**31.
+    ``taps`` are 17 int16: ``h`` and ``w`` in 1/4096, then the delay of ``near`` (0..15). The sum of the
+    magnitudes of ``h`` is at most 65535; that of ``w`` times 32769 + 8 * sum of ``h`` less than 2**31.
     ``state`` is 88 bytes, zeros at first: the last 16 samples of ``near``, then sums that are not complete;
     samples are placed in it by ``i``, so a frame's length is a multiple of 16. Results are cut towards minus
     infinity, and to int16.
@@ -64,7 +64,6 @@ def combine(i: int, x: int, near: ptr16, far: ptr16, out: ptr16, end: int, state
     w6 = (taps[14] ^ 32768) - 32768
     w7 = (taps[15] ^ 32768) - 32768
     back = 16 - taps[16]
-    q = taps[17]
     a0 = (((state[17] ^ 32768) - 32768) << 16) | state[16]
     a1 = (((state[19] ^ 32768) - 32768) << 16) | state[18]
     a2 = (((state[21] ^ 32768) - 32768) << 16) | state[20]
@@ -92,7 +91,7 @@ def combine(i: int, x: int, near: ptr16, far: ptr16, out: ptr16, end: int, state
         state[i & 15] = near[i]
         voice = (state[(i + back) & 15] ^ 32768) - 32768
         x = voice - aligned
-        voice -= (w0 * x + b0) >> q
+        voice -= (w0 * x + b0) >> 12
         b0 = w1 * x + b1
         b1 = w2 * x + b2
         b2 = w3 * x + b3
@@ -178,12 +177,12 @@ class Beam:
     """
 
     def __init__(self, positions, mouth):
-        self._right_near, delay, h, w, shift = steering.solve(positions, mouth)
+        self._right_near, delay, h, w = steering.solve(positions, mouth)
         self.DELAY = delay
-        self._taps = array("h", h + w + [delay, shift])
+        self._taps = array("h", h + w + [delay])
         self._both = array("h", w)
         self._near = array("h", [0] * 8)
-        self._far = array("h", [1 << shift] + [0] * 7)
+        self._far = array("h", [4096] + [0] * 7)
         self._state = bytearray(88)
         self._left = array("i", (0, 0))
         self._right = array("i", (0, 0))

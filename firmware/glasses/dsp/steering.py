@@ -17,8 +17,9 @@ _HEIGHT = 0.083  # and along the vertical one
 
 
 def solve(positions, mouth):
-    """(is the right one nearer to the mouth, delay of the nearer one in samples, ``h``, ``w``, ``q``) for
-    `beam.combine`; ``h`` and ``w`` are lists of 8 numbers. ``w`` of zeros if the farther one is of no use."""
+    """(is the right one nearer to the mouth, delay of the nearer one in samples, ``h``, ``w``) for
+    `beam.combine`; ``h`` and ``w`` are lists of 8 numbers in 1/4096. ``w`` is zeros if the farther one is of
+    no use while the nearer one works."""
     left = _distance(positions[0], mouth)
     right = _distance(positions[1], mouth)
     near = max(min(left, right), 1)  # mm
@@ -26,19 +27,13 @@ def solve(positions, mouth):
     late = (far - near) * _PER_MM
     delay = 4
     ratio = far / near
-    h = [0] * _TAPS
-    w = [0.0] * _TAPS
-    if ratio <= _MOST and 0 <= late <= _LATEST:
+    h = [0, 0, 0, 4096, 0, 0, 0, 0]
+    w = [0] * _TAPS
+    if ratio <= _MOST and late <= _LATEST:
         delay += int(late)
-        for i, tap in enumerate(_fraction(delay - late)):
-            h[i] = round(4096 * ratio * tap)
-        w = _weights(positions, late, ratio)
-    # As fine as the sums of `combine` allow.
-    reach = 32769 + 8 * sum([abs(tap) for tap in h])
-    q = 12
-    while max(1, sum([abs(tap) for tap in w])) * (1 << q) * reach >= 0x7FF00000:
-        q -= 1
-    return right < left, delay, h, [round((1 << q) * tap) for tap in w], q
+        h = [round(4096 * ratio * tap) for tap in _fraction(delay - late)]
+        w = [round(4096 * tap) for tap in _weights(positions, late, ratio)]
+    return right < left, delay, h, w
 
 
 def _distance(a, b):

@@ -22,7 +22,7 @@ void beam_combine(int32_t i, int32_t x, const uint16_t *near, const uint16_t *fa
         int32_t aligned = transposed((int16_t)far[i], h, sums) >> 12;
         state[i & 15] = near[i];
         int32_t voice = (int16_t)state[(i - taps[16]) & 15];
-        int32_t result = voice - (transposed(voice - aligned, w, sums + 7) >> taps[17]);
+        int32_t result = voice - (transposed(voice - aligned, w, sums + 7) >> 12);
         out[i] = (uint16_t)(result > 32767 ? 32767 : result < -32768 ? -32768 : result);
     }
     memcpy(state + 16, sums, sizeof sums);

@@ -17,13 +17,13 @@ _H = (-121, 213, -381, 881, 5633, -613, 275, -141)
 _W = (318, -1918, -1570, -1123, -829, -607, -433, -360)
 
 
-def _taps(h: Sequence[int], w: Sequence[int], delay: int, q: int) -> tuple[Any, ...]:
-    return ("wave", 18, (*h, *w, delay, q))
+def _taps(h: Sequence[int], w: Sequence[int], delay: int) -> tuple[Any, ...]:
+    return ("wave", 17, (*h, *w, delay))
 
 
-_BOTH = _taps(_H, _W, 5, 12)
+_BOTH = _taps(_H, _W, 5)
 _PART = (("walk", 48, 1), ("walk", 48, 2), ("fill", 96, 0x5A))
-_LOUD = _taps((4096, -4096) * 4, (1024, -1024) * 4, 15, 10)
+_LOUD = _taps((4096, -4096) * 4, (1024, -1024) * 4, 15)
 
 KERNELS = (
     Kernel(
@@ -42,8 +42,8 @@ KERNELS = (
                 _START,
                 _LOUD,
             ),
-            "near alone": (0, 3, *_PART, 48, _START, _taps(_H, (0,) * 8, 13, 12)),
-            "far alone": (0, -3, *_PART, 48, _START, _taps(_H, (4096, 0, 0, 0, 0, 0, 0, 0), 5, 12)),
+            "near alone": (0, 3, *_PART, 48, _START, _taps(_H, (0,) * 8, 13)),
+            "far alone": (0, -3, *_PART, 48, _START, _taps(_H, (4096, 0, 0, 0, 0, 0, 0, 0), 5)),
             "a part": (20, 0, *_PART, 40, _HELD, _BOTH),
             "in place of near": (0, 0, ("walk", 48, 3), ("walk", 48, 4), ("same", 2), 48, _START, _BOTH),
             "in place of far": (0, 0, ("walk", 48, 3), ("walk", 48, 4), ("same", 3), 48, _START, _BOTH),

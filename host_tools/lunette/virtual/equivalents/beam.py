@@ -24,7 +24,7 @@ def combine(i: int, x: int, near: Any, far: Any, out: Any, end: int, state: Any,
     aligned, sums[:7] = _filtered(np.frombuffer(far, "<i2")[i:end], numbers[:8], sums[:7])
     guess, sums[7:] = _filtered(voice - (aligned >> 12), numbers[8:16], sums[7:])
     line[places[-16:] & 15] = heard[-16:]
-    result = np.minimum(np.maximum(voice - (guess >> numbers[17]), -32768), 32767)
+    result = np.minimum(np.maximum(voice - (guess >> 12), -32768), 32767)
     held[:32] = line.tobytes()
     held[32:88] = sums.astype("<i4").tobytes()
     octets(out)[2 * i : 2 * end] = result.astype("<i2").tobytes()
