@@ -23,7 +23,7 @@ def _taps(h: Sequence[int], w: Sequence[int], delay: int) -> tuple[Any, ...]:
 
 _BOTH = _taps(_H, _W, 5)
 _PART = (("walk", 48, 1), ("walk", 48, 2), ("fill", 96, 0x5A))
-_LOUD = _taps((4096, -4096) * 4, (1024, -1024) * 4, 15)
+_LOUD = _taps((4096, -4096) * 4, (-900, 900) * 4, 14)
 
 KERNELS = (
     Kernel(
