@@ -21,7 +21,7 @@ from lunette.virtual.equivalents import features as features_model
 from lunette.virtual.equivalents import spectrum as spectrum_model
 from lunette.virtual.viper_lint import check_kernel
 
-relaxed = settings(deadline=None, max_examples=40 * TIMES)
+relaxed = settings(deadline=None, max_examples=20 * TIMES)
 
 _SERVER = Path(__file__).with_name("serve_features.py")
 _STEP = 0.0390625  # of the reference's floats: they are whole numbers times that
