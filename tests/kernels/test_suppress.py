@@ -110,7 +110,7 @@ def test_start(kernels, levels, state):
 
 
 @relaxed
-@given(numbers(BANDS + 2, 32, 256))
+@given(numbers(BANDS + 2, 23, 256))
 def test_smooth(kernels, gains):
     same(kernels, "_smooth", 0, 0, gains, b"\xa5" * 50)
 

@@ -25,7 +25,7 @@ __attribute__((constructor)) static void tables(void) {
     }
     for (int i = 0; i < 255; i++) {
         int32_t loss = (int32_t)(256 / (1 + exp2((i - 128) / 16.0)));
-        losses[i] = loss > 224 ? 224 : loss;
+        losses[i] = loss > 233 ? 233 : loss;
     }
     for (int i = 0; i < 32; i++) {
         rise[i] = (int32_t)lrint(16384 * sin(3.14159265358979323846 / 64 * (i + 0.5)));
@@ -145,10 +145,10 @@ void suppress__gains(int32_t r, int32_t x, const uint16_t *levels, uint16_t *sta
         if (noise > least + SPEECH) {
             noise = least + SPEECH;
         }
-        int32_t above = level - ((noise + 8) >> 4) - 13 / WIDTHS[b];
+        int32_t above = level - ((noise + 8) >> 4) + 5 - 13 / WIDTHS[b];
         int32_t ratio = s[4] - 1025;
         if (above > 0) {
-            int32_t fresh = above - fades[above] - 73;
+            int32_t fresh = above - fades[above] - 65;
             int32_t apart = fresh > ratio ? fresh - ratio : ratio - fresh;
             ratio = (fresh > ratio ? fresh : ratio) + sums[apart];
         }

@@ -110,8 +110,8 @@ KERNELS = (
         "_smooth",
         {
             "all": (0, 0, ("wave", _BANDS + 2, (256,)), _GAINS),
-            "some": (0, 0, ("wave", _BANDS + 2, (32, 256, 100)), _GAINS),
-            "one": (0, 0, ("wave", _BANDS + 2, (32,) * 13 + (256,) + (32,) * 12), _GAINS),
+            "some": (0, 0, ("wave", _BANDS + 2, (23, 256, 100)), _GAINS),
+            "one": (0, 0, ("wave", _BANDS + 2, (23,) * 13 + (256,) + (23,) * 12), _GAINS),
         },
         "some",
         "a window",

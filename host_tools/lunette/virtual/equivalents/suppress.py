@@ -29,7 +29,7 @@ _LOGS = _sixteenths(np.maximum(np.arange(256), 1))
 _SUMS = _sixteenths(1 + 2 ** (-np.arange(2400) / 16))
 _FADES = np.append(0, -_sixteenths(1 - 2 ** (-np.arange(1, 1200) / 16)))
 _RATIOS = 2 ** (np.arange(-128, 128) / 16)
-_LOSSES = np.minimum(224, np.floor(256 / (1 + _RATIOS))).astype(np.int64)
+_LOSSES = np.minimum(233, np.floor(256 / (1 + _RATIOS))).astype(np.int64)
 _LOSSES[255] = 0
 
 
@@ -97,10 +97,10 @@ def gains(r: int, x: int, levels: Any, state: Any, gains: Any, anew: int, rate: 
     quiet = smooth < least + _SPEECH
     noise += np.where(quiet, (16 * level - noise + ((1 << rate) >> 1)) >> rate, 0)
     noise = np.minimum(noise, least + _SPEECH)
-    above = level - ((noise + 8) >> 4) - 13 // _WIDTHS
+    above = level - ((noise + 8) >> 4) + 5 - 13 // _WIDTHS
     # The ratio: what was left of the one before and what is new, as logarithms.
     ratio = left - 1025
-    new = above - _FADES[np.maximum(above, 0)] - 73
+    new = above - _FADES[np.maximum(above, 0)] - 65
     both = np.maximum(ratio, new) + _SUMS[np.abs(ratio - new)]
     ratio = np.clip(np.where(above > 0, both, ratio), -106, 127)
     words.T[:] = smooth, least, late, noise, 2 * (np.minimum(ratio, 0) - _SUMS[np.abs(ratio)]) + above + 1024
