@@ -31,7 +31,7 @@ def test_what_a_case_is_for() -> None:
 
 def test_the_signature_is_that_of_the_module_s_function() -> None:
     """Not that of a method of the same name."""
-    assert signature(KERNELS["highpass.run"]).parameters[2:4] == (("pcm", "ptr16"), ("n", "int"))
+    assert signature(KERNELS["highpass.run"]).parameters[0] == ("pcm", "ptr16")
     assert signature(KERNELS["pcm.peak"]) == Signature(
         (("pcm", "ptr16"), ("n", "int")), "int", "(pcm: ptr16, n: int) -> int"
     )

@@ -19,6 +19,7 @@ SOURCE = "source"
 _DIGEST = 32  # hex digits of SHA-256 that are kept
 # What runs as a source whatever the rest is: it is run in `__main__`, where the prompt finds its names.
 _APP = "main.py"
+_KERNELS = ("glasses/dsp/", "glasses/wakeword/")
 # Before this version the compiler on the chip made wrong code of viper kernels.
 _TRUSTED = (1, 29)
 
@@ -73,7 +74,7 @@ def build(
 
     def contents(item: tuple[str, Path]) -> tuple[str, bytes]:
         name, path = item
-        kernels = name.startswith("glasses/dsp/") and micropython < _TRUSTED
+        kernels = name.startswith(_KERNELS) and micropython < _TRUSTED
         if name == _APP or (source and not kernels):
             if name != _APP:
                 _check(path)
