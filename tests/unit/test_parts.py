@@ -15,6 +15,7 @@ from world import virtual_board
 from lunette import paths
 from lunette.virtual.chip.chip import Chip
 from lunette.virtual.cpython import Environment, micropython_modules, run
+from lunette.virtual.kernels import fast_kernels
 
 
 class Flag:
@@ -27,6 +28,7 @@ class Flag:
 
 def with_chip(test: Callable[[Chip, Environment], Coroutine[Any, Any, None]], name: str = "esp32s3") -> None:
     with micropython_modules(paths.HAL, paths.FIRMWARE) as env:
+        fast_kernels()
 
         async def main() -> None:
             chip = Chip(name)
