@@ -108,6 +108,14 @@ class FrontEnd:
         self._gain.run(pcm, self.voice)
         self.level = self._gain.peak
 
+    @property
+    def using(self):
+        """Of two microphones "both", "left" or "right"; None where there is one."""
+        return None if self._beam is None else self._beam.using
+
+    def counters(self):
+        return {} if self._beam is None else {"mic.switches": self._beam.switches}
+
     def _hear(self, pcm):
         self._high_pass.run(pcm)
         self._activity.run(pcm)

@@ -304,6 +304,8 @@ class Voice:
             end["voice"] = self._voiced.runs()
         if self._hands_free is not None:
             end["trimmed_ms"] = self._hands_free.trimmed * self._mic.frame_ms
+        if self._front.using is not None:
+            end["using"] = self._front.using
         end.update(self._mic.outcome())
         return end
 
@@ -467,4 +469,6 @@ class Voice:
         counts = {"voice.frames": self.frames, "voice.refused": self.refused}
         if self._mic is not None:
             counts.update(self._mic.counters())
+        if self._front is not None:
+            counts.update(self._front.counters())
         return counts

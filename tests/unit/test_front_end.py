@@ -184,3 +184,14 @@ def test_two_microphones_are_heard_as_one(front_end: Any) -> None:
 
     assert error(got[front.delay :]) < 0.75 * error(left[: len(aligned)])
     assert microphone.given == [0, 1] * 30
+    assert (front.using, front.counters()) == ("both", {"mic.switches": 0})
+
+
+def test_a_dead_microphone_is_told(front_end: Any) -> None:
+    said = signal(60)
+    front = front_end.FrontEnd(Microphone(said, np.zeros_like(said)))
+    got, _, _ = run_through(front, 60)
+    assert (front.using, front.counters()) == ("left", {"mic.switches": 1})
+    late = front.delay
+    assert np.corrcoef(got[FRAME * 30 + late :], said[FRAME * 30 : len(said) - late])[0, 1] > 0.99
+    assert front_end.FrontEnd(Microphone(said)).using is None
