@@ -8,7 +8,7 @@ outputs have got so far waits in two words. The taps are whole numbers, none neg
 Then a half-band filter at 32 kHz, 31 taps, every second output; then y = x - x' / 8, which lifts what the
 first one has let droop. Up to there all is exact in 31 bits; a gain takes lower ones of these.
 
-Within 0.6 dB to 6.5 kHz; what is beyond 9.5 kHz comes out 60 dB down and more. The taps were found by
+Within 0.8 dB to 6.5 kHz; what is beyond 9.5 kHz comes out 60 dB down and more. The taps were found by
 `host_tools/lunette/design/pdm.py`.
 """
 
