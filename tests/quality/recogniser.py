@@ -36,8 +36,14 @@ class Recogniser:
             model.write_text(_unigrams(words))
             known = Path(get_model_path("en-us/cmudict-en-us.dict")).read_text().splitlines()
             dictionary.write_text("".join(f"{x}\n" for x in known if x.split()[0].split("(")[0] in words))
+            # Batch: the mean of the cepstrum is that of the utterance, whatever was heard before.
             self._decoder = Decoder(
-                samprate=RATE, lm=str(model), dict=str(dictionary), wip=_INSERTION, loglevel="FATAL"
+                samprate=RATE,
+                lm=str(model),
+                dict=str(dictionary),
+                wip=_INSERTION,
+                cmn="batch",
+                loglevel="FATAL",
             )
 
     def words(self, sound: Sound) -> str:
