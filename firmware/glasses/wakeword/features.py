@@ -391,11 +391,12 @@ class Features:
         for i in range(2 * BANDS):
             noise[i] = 0
 
-    def feed(self, pcm, off, n):
+    def feed(self, pcm, off, n, attend=True):
         """Hear up to ``n`` int16 samples of ``pcm`` from sample ``off`` on, to the end of a window at most.
 
         Returns how many were heard. ``fresh`` is whether that completed a window: then there is a new
-        ``vector``, and ``rows`` says how many are in ``inputs``. Three are what the network takes.
+        ``vector``, and ``rows`` says how many are in ``inputs``. Three are what the network takes. A window
+        that is complete when nobody does ``attend`` gives none, at next to no cost; later ones do again.
         """
         self.fresh = False
         have = self._have
@@ -405,7 +406,10 @@ class Features:
         take(off, 0, pcm, n, self._even, self._odd, have)
         have += n
         if self.fresh:
-            self._hear()
+            if attend:
+                self._hear()
+            else:
+                advance(0, 0, self._even, self._odd)
             have -= spectrum.HOP
         self._have = have
         return n
