@@ -14,8 +14,9 @@ from typing import Any
 
 from world import TALK, World, inside
 
-from lunette import boards, paths
+from lunette import paths
 from lunette.audio_files import read_audio
+from lunette.energy.run import board_data
 from lunette.virtual.chip.power import DEEPSLEEP_RESET
 from lunette.virtual.cpython import Environment, run
 from lunette.virtual.in_process import ASLEEP, AWAKE, BOOT, OFF, Load
@@ -69,8 +70,7 @@ class Player:
 
     async def play(self) -> dict[str, int]:
         """What it contained. AssertionError if something was wrong."""
-        board = boards.module(self.day.board)
-        board.CLEANING = "off"  # hours of it would take hours
+        board = board_data(self.day.board)
         world = self.world = World(
             self.env,
             self.folder,

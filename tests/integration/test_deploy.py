@@ -92,7 +92,7 @@ class Desk:
 @contextlib.asynccontextmanager
 async def bare_desk(folder: Path, firmware: Path | None = None) -> AsyncIterator[Desk]:
     stock = {"boot.py": b"# This file is executed on every boot (including wake-boot)\n"}
-    async with glasses_with(folder, stock, size_kb=1024) as (glasses, port, printed):
+    async with glasses_with(folder, stock, size_kb=2048) as (glasses, port, printed):
         yield Desk(glasses, port, printed, firmware)
 
 

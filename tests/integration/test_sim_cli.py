@@ -120,10 +120,10 @@ def test_hold_and_say_make_a_recording(glasses, tmp_path):
     assert recorded["lost"] == 0 and recorded["crc_ok"] is True and recorded["cause"] == "button"
     pcm = read_audio(recorded["path"])
     assert len(pcm) == pytest.approx(recorded["duration_s"] * 16000, abs=16)
-    # What was said is in it, but for its level: the coder's noise is some 20 dB below.
+    # What was said is in it, but for its level, which the gain finds meanwhile.
     lag = find(clip, pcm)
     heard, said = pcm[lag : lag + len(clip)].astype(float), clip.astype(float)
-    assert np.dot(heard, said) > 0.97 * np.sqrt(np.dot(heard, heard) * np.dot(said, said))
+    assert np.dot(heard, said) > 0.9 * np.sqrt(np.dot(heard, heard) * np.dot(said, said))
 
 
 @pytest.fixture

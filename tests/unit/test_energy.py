@@ -141,7 +141,7 @@ def test_light_sleep_has_its_own_current_and_ends_the_time_before(micropython: A
     meter = module().Meter(CURRENTS)
     micropython.clock.offset_us += 10_000_000
     meter.light_slept("sleep")
-    assert meter.charges() == {"sleep": {"light_sleep": 14_000, "board": 270}}
+    assert meter.charges() == {"sleep": {"light_sleep": 14_000, "board": 650}}
     meter.account("standby", 80)
     assert list(meter.charges()) == ["sleep"], "no time is paid twice"
 
@@ -150,7 +150,7 @@ def test_what_was_before_is_carried_on_and_left_as_it_was(micropython: Any) -> N
     before = {"sleep": {"deep_sleep": 80}, "standby": {"boot": 5}}
     meter = module().Meter(CURRENTS, before)
     meter.started("standby", "sleep", 10_000, 395)
-    assert meter.charges()["sleep"] == {"deep_sleep": 160, "board": 270}
+    assert meter.charges()["sleep"] == {"deep_sleep": 160, "board": 650}
     assert meter.charges()["standby"]["boot"] == 5 + 61 * 395
     assert before == {"sleep": {"deep_sleep": 80}, "standby": {"boot": 5}}
 

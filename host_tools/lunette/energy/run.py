@@ -146,7 +146,12 @@ def board_data(name: str) -> SimpleNamespace:
     """The board's module, as the glasses import it. Raises LunetteError without a table of currents."""
     boards.load_measured(name)
     data = boards.module(name)
-    data.CLEANING = "off"  # it is not modelled, and would only take time here
+    # Neither is modelled, and both would only take time here: cleaning, and the bits of PDM.
+    data.CLEANING = "off"
+    if data.PARTS.get("mic", {}).get("driver") == "pdm_microphone":
+        mic = data.PARTS["mic"]
+        wires = {"sck": mic["clock"], "ws": mic["ws"], "sd": mic["data"]}
+        data.PARTS = data.PARTS | {"mic": {"driver": "i2s_microphone", "port": mic["port"], **wires}}
     return data
 
 
