@@ -117,9 +117,10 @@ def run():
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A firmware of a dozen files that says it runs, and does nothing."""
+    """A firmware of all kernels and a few files, that says it runs, and does nothing."""
     folder = tmp_path / "small"
-    shutil.copytree(paths.FIRMWARE / "glasses" / "dsp", folder / "glasses" / "dsp")
+    for kernels in ("dsp", "wakeword"):
+        shutil.copytree(paths.FIRMWARE / "glasses" / kernels, folder / "glasses" / kernels)
     shutil.copy(paths.FIRMWARE / "glasses" / "log.py", folder / "glasses" / "log.py")
     (folder / "glasses" / "__init__.py").write_text(_SMALL)
     for number in range(6):
