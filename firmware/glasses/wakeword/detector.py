@@ -99,8 +99,8 @@ class Detector:
     """Hears frames; `run` says which of the `networks` has heard its word.
 
     A network has `reset()`, `step(inputs)`, which returns a probability, `rows` (3: others raise ValueError),
-    and of its word `cutoff` and `window`, as `Decider` takes them. With `gate`, a word only counts if there was a voice in one of the last
-    so many frames.
+    and of its word `cutoff` and `window`, as `Decider` takes them. With `gate`, a word only counts if there
+    was a voice in one of the last so many frames.
 
     After `run`: `fired`, the number of the network whose word it was or -1; then also `score`, the mean in
     thousandths, and `ago`, how many samples before the end of the frame the word has ended, as far as the
