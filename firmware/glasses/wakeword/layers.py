@@ -194,39 +194,211 @@ def dense(s: int, w: ptr8, x: ptr8, at: int, inputs: int, acc: ptr32, n: int) ->
 
 
 @micropython.viper
-def depthwise(s: int, w: ptr8, ring: ptr8, at: int, stride: int, taps: int, acc: ptr32, first: int, n: int):
-    """The weighted sum of ``taps`` bytes from ``ring[at]`` on, and of ``n - 1`` channels ``stride`` further each.
+def sparse(x: int, w: ptr8, q: ptr8, at: int, inputs: int, acc: ptr32, first: int, n: int) -> int:
+    """As `dense`, of inputs many of which are 0, which are skipped; stored, not added. ``n`` are sixteens,
+    ``inputs`` fours. Weights: for 16 outputs those of the first input, of the second, ...; then of the next.
+    """
+    q = ptr8(int(q) + at)
+    total = 0
+    end = int(q) + inputs
+    now = q
+    while int(now) - end:
+        total += now[0] + now[1] + now[2] + now[3]
+        now = ptr8(int(now) + 4)
+    acc = ptr32(int(acc) + (first << 2))
+    stop = int(acc) + (n << 2)
+    while int(acc) - stop:
+        s0 = 0
+        s1 = 0
+        s2 = 0
+        s3 = 0
+        s4 = 0
+        s5 = 0
+        s6 = 0
+        s7 = 0
+        s8 = 0
+        s9 = 0
+        s10 = 0
+        s11 = 0
+        s12 = 0
+        s13 = 0
+        s14 = 0
+        s15 = 0
+        now = q
+        while int(now) - end:
+            x = now[0]
+            if x:
+                s0 = w[0] * x + s0
+                s1 = w[1] * x + s1
+                s2 = w[2] * x + s2
+                s3 = w[3] * x + s3
+                s4 = w[4] * x + s4
+                s5 = w[5] * x + s5
+                s6 = w[6] * x + s6
+                s7 = w[7] * x + s7
+                s8 = w[8] * x + s8
+                s9 = w[9] * x + s9
+                s10 = w[10] * x + s10
+                s11 = w[11] * x + s11
+                s12 = w[12] * x + s12
+                s13 = w[13] * x + s13
+                s14 = w[14] * x + s14
+                s15 = w[15] * x + s15
+            x = now[1]
+            if x:
+                s0 = w[16] * x + s0
+                s1 = w[17] * x + s1
+                s2 = w[18] * x + s2
+                s3 = w[19] * x + s3
+                s4 = w[20] * x + s4
+                s5 = w[21] * x + s5
+                s6 = w[22] * x + s6
+                s7 = w[23] * x + s7
+                s8 = w[24] * x + s8
+                s9 = w[25] * x + s9
+                s10 = w[26] * x + s10
+                s11 = w[27] * x + s11
+                s12 = w[28] * x + s12
+                s13 = w[29] * x + s13
+                s14 = w[30] * x + s14
+                s15 = w[31] * x + s15
+            x = now[2]
+            if x:
+                s0 = w[32] * x + s0
+                s1 = w[33] * x + s1
+                s2 = w[34] * x + s2
+                s3 = w[35] * x + s3
+                s4 = w[36] * x + s4
+                s5 = w[37] * x + s5
+                s6 = w[38] * x + s6
+                s7 = w[39] * x + s7
+                s8 = w[40] * x + s8
+                s9 = w[41] * x + s9
+                s10 = w[42] * x + s10
+                s11 = w[43] * x + s11
+                s12 = w[44] * x + s12
+                s13 = w[45] * x + s13
+                s14 = w[46] * x + s14
+                s15 = w[47] * x + s15
+            x = now[3]
+            if x:
+                s0 = w[48] * x + s0
+                s1 = w[49] * x + s1
+                s2 = w[50] * x + s2
+                s3 = w[51] * x + s3
+                s4 = w[52] * x + s4
+                s5 = w[53] * x + s5
+                s6 = w[54] * x + s6
+                s7 = w[55] * x + s7
+                s8 = w[56] * x + s8
+                s9 = w[57] * x + s9
+                s10 = w[58] * x + s10
+                s11 = w[59] * x + s11
+                s12 = w[60] * x + s12
+                s13 = w[61] * x + s13
+                s14 = w[62] * x + s14
+                s15 = w[63] * x + s15
+            now = ptr8(int(now) + 4)
+            w = ptr8(int(w) + 64)
+        acc[0] = s0
+        acc[1] = s1
+        acc[2] = s2
+        acc[3] = s3
+        acc[4] = s4
+        acc[5] = s5
+        acc[6] = s6
+        acc[7] = s7
+        acc[8] = s8
+        acc[9] = s9
+        acc[10] = s10
+        acc[11] = s11
+        acc[12] = s12
+        acc[13] = s13
+        acc[14] = s14
+        acc[15] = s15
+        acc = ptr32(int(acc) + 64)
+    return total
 
-    Stored from ``acc[first]`` on, plus 2**20. ``taps`` is a multiple of 4, up to 32.
+
+@micropython.viper
+def depthwise(s: int, w: ptr8, ring: ptr8, at: int, stride: int, taps: int, acc: ptr32, first: int, n: int):
+    """Add the weighted sum of ``taps`` bytes from ``ring[at]`` on to ``acc[first]``; so for ``n`` channels, which
+    are ``stride`` apart.
+
+    ``taps`` is a multiple of 4, up to 32. Of more than 16 these come first, for all channels: each time 2**20 is
+    added as well.
     """
     ring = ptr8(int(ring) + at)
     acc = ptr32(int(acc) + (first << 2))
     stop = int(acc) + (n << 2)
-    eights = taps & 56
-    while int(acc) - stop:
+    while taps:
         x = ring
-        s = 1048576
-        end = int(w) + eights
-        while int(w) - end:
-            s = (w[0] - 128) * x[0] + s
-            s = (w[1] - 128) * x[1] + s
-            s = (w[2] - 128) * x[2] + s
-            s = (w[3] - 128) * x[3] + s
-            s = (w[4] - 128) * x[4] + s
-            s = (w[5] - 128) * x[5] + s
-            s = (w[6] - 128) * x[6] + s
-            s = (w[7] - 128) * x[7] + s
-            x = ptr8(int(x) + 8)
-            w = ptr8(int(w) + 8)
-        if taps & 4:
-            s = (w[0] - 128) * x[0] + s
-            s = (w[1] - 128) * x[1] + s
-            s = (w[2] - 128) * x[2] + s
-            s = (w[3] - 128) * x[3] + s
-            w = ptr8(int(w) + 4)
-        acc[0] = s
-        acc = ptr32(int(acc) + 4)
-        ring = ptr8(int(ring) + stride)
+        to = acc
+        if taps > 15:
+            taps -= 16
+            ring = ptr8(int(ring) + 16)
+            while int(to) - stop:
+                s = (w[0] - 128) * x[0] + to[0] + 1048576
+                s = (w[1] - 128) * x[1] + s
+                s = (w[2] - 128) * x[2] + s
+                s = (w[3] - 128) * x[3] + s
+                s = (w[4] - 128) * x[4] + s
+                s = (w[5] - 128) * x[5] + s
+                s = (w[6] - 128) * x[6] + s
+                s = (w[7] - 128) * x[7] + s
+                s = (w[8] - 128) * x[8] + s
+                s = (w[9] - 128) * x[9] + s
+                s = (w[10] - 128) * x[10] + s
+                s = (w[11] - 128) * x[11] + s
+                s = (w[12] - 128) * x[12] + s
+                s = (w[13] - 128) * x[13] + s
+                s = (w[14] - 128) * x[14] + s
+                to[0] = (w[15] - 128) * x[15] + s
+                w = ptr8(int(w) + 16)
+                to = ptr32(int(to) + 4)
+                x = ptr8(int(x) + stride)
+        elif taps == 12:
+            taps = 0
+            while int(to) - stop:
+                s = (w[0] - 128) * x[0] + to[0] + 1048576
+                s = (w[1] - 128) * x[1] + s
+                s = (w[2] - 128) * x[2] + s
+                s = (w[3] - 128) * x[3] + s
+                s = (w[4] - 128) * x[4] + s
+                s = (w[5] - 128) * x[5] + s
+                s = (w[6] - 128) * x[6] + s
+                s = (w[7] - 128) * x[7] + s
+                s = (w[8] - 128) * x[8] + s
+                s = (w[9] - 128) * x[9] + s
+                s = (w[10] - 128) * x[10] + s
+                to[0] = (w[11] - 128) * x[11] + s
+                w = ptr8(int(w) + 12)
+                to = ptr32(int(to) + 4)
+                x = ptr8(int(x) + stride)
+        elif taps == 8:
+            taps = 0
+            while int(to) - stop:
+                s = (w[0] - 128) * x[0] + to[0] + 1048576
+                s = (w[1] - 128) * x[1] + s
+                s = (w[2] - 128) * x[2] + s
+                s = (w[3] - 128) * x[3] + s
+                s = (w[4] - 128) * x[4] + s
+                s = (w[5] - 128) * x[5] + s
+                s = (w[6] - 128) * x[6] + s
+                to[0] = (w[7] - 128) * x[7] + s
+                w = ptr8(int(w) + 8)
+                to = ptr32(int(to) + 4)
+                x = ptr8(int(x) + stride)
+        else:
+            taps = 0
+            while int(to) - stop:
+                s = (w[0] - 128) * x[0] + to[0] + 1048576
+                s = (w[1] - 128) * x[1] + s
+                s = (w[2] - 128) * x[2] + s
+                to[0] = (w[3] - 128) * x[3] + s
+                w = ptr8(int(w) + 4)
+                to = ptr32(int(to) + 4)
+                x = ptr8(int(x) + stride)
 
 
 @micropython.viper
@@ -243,26 +415,12 @@ def gather(s: int, acc: ptr32, n: int):
 
 
 @micropython.viper
-def scale(
-    a: int,
-    r: ptr16,
-    n: int,
-    acc: ptr32,
-    first: int,
-    less: int,
-    p: int,
-    zero: int,
-    out: ptr8,
-    at: int,
-    step: int,
-    twin: int,
-):
-    """``n`` bytes of the sums from ``acc[first]`` on, which become 0.
+def scale(a: int, r: ptr16, n: int, acc: ptr32, first: int, less: int, p: int, zero: int, out: ptr8, at: int):
+    """``n`` bytes of the sums from ``acc[first]`` on, which become 0, to ``out[at]`` and on. ``n`` is even.
 
-    They go to ``out[at]`` and ``step`` further each, and once more ``twin`` after that. Records ``r`` are of 12
-    bytes: a word to add to the sum, of which ``less`` is taken off; a factor in three parts of ``p`` bits, the
-    highest first; by how many bits the product is shifted down, but one. ``zero`` is twice the number that
-    stands for 0, and one more. Halves are rounded up, as TensorFlow's vectors do.
+    Records ``r`` are of 12 bytes: a word to add to the sum, of which ``less`` is taken off; a factor in three
+    parts of ``p`` bits, the highest first; by how many bits the product is shifted down, but one. ``zero`` is
+    twice the number that stands for 0, and one more. Halves are rounded up, as TensorFlow's vectors do.
     """
     acc = ptr32(int(acc) + (first << 2))
     out = ptr8(int(out) + at)
@@ -271,14 +429,53 @@ def scale(
     while int(r) - end:
         a = ptr32(int(r))[0] + acc[0] - less
         acc[0] = 0
-        x = (((((((r[4] * a) >> p) + r[3] * a + half) >> p) + r[2] * a) >> r[5]) + zero) >> 1
-        if x >> 8:
-            x = 255 ^ (x >> 31)
-        out[0] = x
-        out[twin] = x
+        a = (((((((r[4] * a) >> p) + r[3] * a + half) >> p) + r[2] * a) >> r[5]) + zero) >> 1
+        if a >> 8:
+            a = 255 ^ (a >> 31)
+        out[0] = a
+        a = ptr32(int(r))[3] + acc[1] - less
+        acc[1] = 0
+        a = (((((((r[10] * a) >> p) + r[9] * a + half) >> p) + r[8] * a) >> r[11]) + zero) >> 1
+        if a >> 8:
+            a = 255 ^ (a >> 31)
+        out[1] = a
+        r = ptr16(int(r) + 24)
+        acc = ptr32(int(acc) + 8)
+        out = ptr8(int(out) + 2)
+
+
+@micropython.viper
+def remember(
+    a: int,
+    r: ptr16,
+    n: int,
+    acc: ptr32,
+    first: int,
+    less: int,
+    p: int,
+    zero: int,
+    ring: ptr8,
+    at: int,
+    slots: int,
+):
+    """As `scale`, for a ring: bytes go to ``ring[at]`` and 2 * ``slots`` further each, and ``slots`` after that
+    once more. ``n`` is any number."""
+    acc = ptr32(int(acc) + (first << 2))
+    ring = ptr8(int(ring) + at)
+    step = slots + slots
+    end = int(r) + 12 * n
+    half = 1 << (p + p - 1)
+    while int(r) - end:
+        a = ptr32(int(r))[0] + acc[0] - less
+        acc[0] = 0
+        a = (((((((r[4] * a) >> p) + r[3] * a + half) >> p) + r[2] * a) >> r[5]) + zero) >> 1
+        if a >> 8:
+            a = 255 ^ (a >> 31)
+        ring[0] = a
+        ring[slots] = a
         r = ptr16(int(r) + 12)
         acc = ptr32(int(acc) + 4)
-        out = ptr8(int(out) + step)
+        ring = ptr8(int(ring) + step)
 
 
 @micropython.viper

@@ -22,17 +22,17 @@ _PAD = const(4)
 _ARENA = const(16384)
 _SUMS = const(1024)
 _SIZE = const(200000)
-_DEPTHWISE_ADDED = const(1048576)
-_ADDED = const(8388608)
+_ADDED = const(536870912)
 
 _INPUT = const(1)
 _SLIDE = const(2)
 _DENSE = const(3)
-_DEPTHWISE = const(4)
-_GATHER = const(5)
-_SCALE = const(6)
-_TABLE = const(7)
-_NAMES = ("INPUT", "SLIDE", "DENSE", "DEPTHWISE", "GATHER", "SCALE", "TABLE")
+_SPARSE = const(4)
+_DEPTHWISE = const(5)
+_GATHER = const(6)
+_SCALE = const(7)
+_REMEMBER = const(8)
+_TABLE = const(9)
 
 
 class _Bytes:
@@ -129,58 +129,60 @@ class Network:
         _need(n > 0 and first + n <= len(self._sums), "an operation beside its sums")
 
     def _operation(self):
-        """(kind, what `step` needs): a tuple of the kind, the data, and numbers."""
-        kind, bits, a, b, c, d, e, f, g, _, _ = struct.unpack("<2B9H", self._read(_OPERATION))
-        size = 0
+        """(kind, what `step` needs): a tuple of the kind, the data, and seven numbers."""
+        kind, bits, a, b, c, d, e, f, _, _, _ = struct.unpack("<2B9H", self._read(_OPERATION))
+        size = g = 0
         if kind == _INPUT:
             self._inside(a, b)
             _need(b == self.rows * self.bands, "other inputs")
         elif kind == _SLIDE:
             self._inside(a, b)
             _need(0 < c <= b, "a window that does not move")
-        elif kind == _DENSE:
+        elif kind == _DENSE or kind == _SPARSE:
             self._inside(a, b)
-            self._summed(0, c)
-            _need(b & 7 == 0, "inputs that are not eights")
+            self._summed(d, c)
+            if kind == _DENSE:
+                _need(b & 7 == 0 and d == 0, "inputs that are no eights")
+            else:
+                _need(b & 3 == 0 and c & 15 == 0, "inputs or outputs that are no fours or sixteens")
             size = b * c
         elif kind == _DEPTHWISE:
-            _need(a < len(self._rings), "no such ring")
-            at, slots, channels = self._rings[a]
+            at, slots, channels = self._ring_of(a)
             self._summed(c, channels)
             _need(b & 3 == 0 and 0 < b <= 32 and b <= slots + 3, "taps beside the ring")
             size = b * channels
-            # The number of the ring, then where the window begins if its newest byte is in slot 0.
-            a, b, c, d, e, f = a, at + 1 + slots - b, 2 * slots, b, c, channels
+            # Where the window begins if its newest byte is in slot 0, and from channel to channel.
+            b, c, d, e, f = at + 1 + slots - b, 2 * slots, b, c, channels
         elif kind == _GATHER:
             self._summed(0, a)
-        elif kind == _SCALE:
-            size = _RECORD * b
-            self._summed(a, b)
-            _need(8 <= bits <= 15 and d < 512 and c < 1024, "a scale that is out of range")
-            if e:
-                _need(e <= len(self._rings), "no such ring")
-                at, slots, channels = self._rings[e - 1]
-                _need(b == channels and not g, "other channels than the ring's")
-                e, f = e, at
-                c, g = c, 0
-                kind_of = slots
+        elif kind == _SCALE or kind == _REMEMBER:
+            # Then: first sum, how many, zero, place, `away` or slots, ring, bits.
+            if kind == _SCALE:
+                self._inside(d, b)
+                _need(e or b & 1 == 0, "an odd number of bytes")
             else:
-                self._inside(f, b)
-                kind_of = 0
-            less = c * _DEPTHWISE_ADDED + _ADDED
-            data = self._read(size)
-            for i in range(10, size, _RECORD):
-                _need(data[i] < 31 and data[i + 1] == 0, "a shift that is out of range")
-            self.size += len(data)
-            return kind, (kind, data, a, b, less if c else 0, bits, d, e, f, kind_of, g)
+                f = c
+                c = b
+                d, e, b = self._ring_of(f)
+            self._summed(a, b)
+            _need(8 <= bits <= 15 and c < 512, "a scale that is out of range")
+            size = _RECORD * b
+            g = bits
         elif kind == _TABLE:
             self._inside(a, 1)
             size = 256
         else:
             raise ValueError("wake word: an operation of kind %d, which this firmware does not know" % kind)
-        data = self._read(size) if size else None
-        self.size += size
-        return kind, (kind, data, a, b, c, d, e, f)
+        data = self._read(size) if size else b""
+        if g:
+            for i in range(10, size, _RECORD):
+                _need(data[i] < 31 and data[i + 1] == 0, "a shift that is out of range")
+        self.size += len(data)
+        return kind, (kind, data, a, b, c, d, e, f, g)
+
+    def _ring_of(self, number):
+        _need(number < len(self._rings), "no such ring")
+        return self._rings[number]
 
     # --- running ----------------------------------------------------------------------------------------
 
@@ -202,32 +204,27 @@ class Network:
             raise ValueError("wake word: too few inputs")
         arena = self._arena
         sums = self._sums
-        slots = self._at
+        newest = self._at
         total = 0
-        for operation in self._operations:
-            kind = operation[0]
+        for kind, data, a, b, c, d, e, f, g in self._operations:
             if kind == _SCALE:
-                _, records, first, n, less, bits, zero, ring, at, twin, away = operation
-                if less == 0:
-                    less = (total << 7) + _ADDED
-                step = 1
-                if ring:
-                    slot = slots[ring - 1] + 1
-                    if slot == twin:
-                        slot = 0
-                    slots[ring - 1] = slot
-                    at += slot
-                    step = twin + twin
-                if away:
-                    layers.scale_away(0, records, n, sums, first, less, bits, zero, arena, at)
+                if e:
+                    layers.scale_away(0, data, b, sums, a, (total << 7) + _ADDED, g, c, arena, d)
                 else:
-                    layers.scale(0, records, n, sums, first, less, bits, zero, arena, at, step, twin)
-                continue
-            _, data, a, b, c, d, e, f = operation
-            if kind == _DENSE:
-                total = layers.dense(0, data, arena, a, b, sums, c)
+                    layers.scale(0, data, b, sums, a, (total << 7) + _ADDED, g, c, arena, d)
+            elif kind == _REMEMBER:
+                slot = newest[f] + 1
+                if slot == e:
+                    slot = 0
+                newest[f] = slot
+                layers.remember(0, data, b, sums, a, (total << 7) + _ADDED, g, c, arena, d + slot, e)
             elif kind == _DEPTHWISE:
-                layers.depthwise(0, data, arena, b + slots[a], c, d, sums, e, f)
+                layers.depthwise(0, data, arena, b + newest[a], c, d, sums, e, f)
+                total = 0
+            elif kind == _DENSE:
+                total = layers.dense(0, data, arena, a, b, sums, c)
+            elif kind == _SPARSE:
+                total = layers.sparse(0, data, arena, a, b, sums, d, c)
             elif kind == _SLIDE:
                 layers.slide(arena, 0, a, b - c, c)
             elif kind == _INPUT:

@@ -17,7 +17,18 @@ from typing import Any
 import numpy as np
 
 from . import format
-from .format import DENSE, DEPTHWISE, GATHER, INPUT, SCALE, SLIDE, TABLE, Operation
+from .format import (
+    DENSE,
+    DEPTHWISE,
+    GATHER,
+    INPUT,
+    REMEMBER,
+    SCALE,
+    SLIDE,
+    SPARSE,
+    TABLE,
+    Operation,
+)
 from .tflite_model import Graph, ModelError, Operator, Tensor, read
 
 _BANDS = 40
@@ -471,6 +482,7 @@ class _Writer:
     def write(self, graph: Graph) -> format.Model:
         self._graph = graph
         network = self._network
+        self._most = 2 * max((layer.made.channels for layer in network.layers), default=0)
         first = network.layers[0].source if network.layers else None
         if not isinstance(first, _Part) or not isinstance(first.window.source, _Input):
             raise ModelError("the model does not begin with a convolution of a window of its input")
@@ -520,14 +532,21 @@ class _Writer:
             at = self._places[id(source.window)] + source.rows[0] * source.window.channels
         else:
             at = self._places[id(source)]
-        width = -(-inputs // 8) * 8
-        self._sums = max(self._sums, outputs)
-        self.operations.append(
-            Operation(
-                DENSE, (at, width, outputs), format.dense_weights([list(map(int, row)) for row in weights])
-            )
-        )
-        self._scale([layer], weights, 0)
+        rows = [[int(weight) for weight in row] for row in weights]
+        # What is 0 is skipped where it is 0 often: features, and what RELU leaves.
+        first, filled = 0, -(-outputs // format.SPARSE_OUTPUTS) * format.SPARSE_OUTPUTS
+        if _zero(self._graph.tensors[layer.operator.inputs[0]]) == -128 and filled <= outputs * 1.15:
+            # Sums that are none are left in those that only this uses.
+            rows += [[0] * inputs] * (filled - outputs)
+            first = self._most if filled != outputs else 0
+            width = -(-inputs // 4) * 4
+            one = Operation(SPARSE, (at, width, filled, first), format.sparse_weights(rows))
+        else:
+            width = -(-inputs // 8) * 8
+            one = Operation(DENSE, (at, width, outputs), format.dense_weights(rows))
+        self._sums = max(self._sums, first + len(rows) + len(rows) % 2)
+        self.operations.append(one)
+        self._scale([layer], [0], first)
 
     def _depthwise(self, layer: _Layer) -> None:
         """Together with those whose outputs are joined with this one's."""
@@ -535,6 +554,7 @@ class _Writer:
         made = joined.parts if joined else (layer.made,)
         layers = [one for part in made for one in self._network.layers if one.made is part]
         first = 0
+        added: list[int] = []
         for one in layers:
             if one.operator.name != "DEPTHWISE_CONV_2D":
                 raise _refuse("CONCATENATION", f"of {one.operator.name} and DEPTHWISE_CONV_2D")
@@ -542,20 +562,20 @@ class _Writer:
             assert isinstance(part, _Part)
             ring = self._rings_of[id(part.window), part.channels]
             weights = self._data(one)[0, :, 0, :].T
-            self._ring_sums(ring, weights, first)
+            added.append(self._ring_sums(ring, weights, first))
             first += len(weights)
             self._done.add(id(one))
-        self._sums = max(self._sums, first)
-        self._scale(layers, None, 1)
+        self._sums = max(self._sums, first + first % 2)
+        self._scale(layers, added, 0)
         if joined:
             self._places[id(joined)] = self._places[id(layers[0].made)]
 
-    def _ring_sums(self, ring: int, weights: np.ndarray[Any, Any], first: int) -> None:
+    def _ring_sums(self, ring: int, weights: np.ndarray[Any, Any], first: int) -> int:
+        """How many times 2**20 is added to each sum."""
         taps = -(-weights.shape[1] // 4) * 4
-        filled = np.zeros((len(weights), taps), np.int64)
-        filled[:, taps - weights.shape[1] :] = weights
-        data = bytes(int(n) + 128 for n in filled.ravel())
-        self.operations.append(Operation(DEPTHWISE, (ring, taps, first), data))
+        rows = [[0] * (taps - weights.shape[1]) + [int(n) for n in row] for row in weights]
+        self.operations.append(Operation(DEPTHWISE, (ring, taps, first), format.depthwise_weights(rows)))
+        return -(-taps // 16)
 
     def _flat(self, layer: _Layer, part: _Part) -> None:
         """FULLY_CONNECTED of a window in rings: the sum of its channels' sums."""
@@ -564,10 +584,12 @@ class _Writer:
             raise _refuse(layer.operator, "of a window with more than one output")
         window = part.window
         ring = self._rings_of[id(window), (0, window.channels)]
-        self._ring_sums(ring, weights.reshape(window.rows, window.channels).T, 0)
+        if window.channels > format.MAX_FLAT:
+            raise _refuse(layer.operator, f"of a window of {window.channels} channels")
+        times = self._ring_sums(ring, weights.reshape(window.rows, window.channels).T, 0)
         self._sums = max(self._sums, window.channels)
         self.operations.append(Operation(GATHER, (window.channels,)))
-        self._scale([layer], weights, window.channels)
+        self._scale([layer], [times * window.channels], 0)
 
     def _data(self, layer: _Layer) -> np.ndarray[Any, Any]:
         data = self._graph.tensors[layer.operator.inputs[1]].data
@@ -576,34 +598,45 @@ class _Writer:
 
     # --- from sums to bytes, where they are needed --------------------------------------------------------
 
-    def _scale(self, layers: list[_Layer], weights: np.ndarray[Any, Any] | None, less: int) -> None:
+    def _scale(self, layers: list[_Layer], added: list[int], first: int) -> None:
+        """`added` says of each layer how many times 2**20 is in its sums, which begin with number `first`."""
         made = layers[0].made
-        records, aways = self._records(layers)
+        records, aways = self._records(layers, added)
         zero = 2 * (_zero(self._graph.tensors[layers[0].operator.outputs[0]]) + 128) + 1
         channels = sum(layer.made.channels for layer in layers)
         bits = self._bits
         targets = self._targets(layers, made, channels)
         for begin, end, ring, at in targets:
+            if ring is not None:
+                if any(aways[begin:end]):
+                    raise _refuse(layers[0].operator, "without RELU into a window")
+                data = b"".join(records[begin:end])
+                self.operations.append(Operation(REMEMBER, (first + begin, zero, ring), data, bits))
+                continue
             # Runs of channels that round the same way.
             cut = begin
             while cut < end:
                 stop = next((i for i in range(cut, end) if aways[i] != aways[cut]), end)
-                if ring and (cut, stop) != (begin, end):
-                    raise _refuse(layers[0].operator, "of so many channels into a window")
-                numbers = (cut, stop - cut, less, zero, ring, at + cut - begin if not ring else 0, aways[cut])
                 data = b"".join(records[cut:stop])
+                count = stop - cut
+                if not aways[cut] and count % 2:
+                    data += format.FACTOR.pack(format.ADDED, 0, 0, 0, 0)
+                    count += 1
+                numbers = (first + cut, count, zero, at + cut - begin, aways[cut])
                 self.operations.append(Operation(SCALE, numbers, data, bits))
                 cut = stop
 
-    def _targets(self, layers: list[_Layer], made: _Made, channels: int) -> list[tuple[int, int, int, int]]:
-        """(first channel, the one after the last, ring and 1, place in the arena), each."""
+    def _targets(
+        self, layers: list[_Layer], made: _Made, channels: int
+    ) -> list[tuple[int, int, int | None, int]]:
+        """(first channel, the one after the last, ring or None, place in the arena), each."""
         users = made.users
         windows = [user for user in users if isinstance(user, _Window)]
         if not windows:
             at = self._take(-(-channels // 8) * 8)
             for layer in layers:
                 self._places[id(layer.made)] = at
-            return [(0, channels, 0, at)]
+            return [(0, channels, None, at)]
         if len(users) != 1:
             raise _refuse(layers[0].operator, "whose result is used twice")
         window = windows[0]
@@ -611,12 +644,12 @@ class _Writer:
             if len(window.users) != 1:
                 raise _refuse("CONCATENATION", "of a window that is used twice")
             at = self._slide(window)
-            return [(0, channels, 0, at + (window.rows - 1) * channels)]
+            return [(0, channels, None, at + (window.rows - 1) * channels)]
         ranges: dict[tuple[int, int], int] = {}
         for user in window.users:
             part = user.source
             ranges[part.channels] = max(ranges.get(part.channels, 0), part.rows[1] - part.rows[0])
-        targets = []
+        targets: list[tuple[int, int, int | None, int]] = []
         end = 0
         for (begin, last), slots in sorted(ranges.items()):
             if begin != end:
@@ -624,17 +657,17 @@ class _Writer:
             at = self._take(2 * slots * (last - begin))
             self._rings_of[id(window), (begin, last)] = len(self.rings)
             self.rings.append(format.Ring(at, slots, last - begin))
-            targets.append((begin, last, len(self.rings), 0))
+            targets.append((begin, last, len(self.rings) - 1, 0))
             end = last
         if end != channels:
             raise _refuse("SPLIT_V", "into parts that are not used")
         return targets
 
-    def _records(self, layers: list[_Layer]) -> tuple[list[bytes], list[int]]:
+    def _records(self, layers: list[_Layer], added: list[int]) -> tuple[list[bytes], list[int]]:
         """(record, whether halves are rounded away from zero), of each channel."""
         rows: list[tuple[int, tuple[int, int], int, int, int, bool]] = []
-        for layer in layers:
-            rows += self._channels(layer)
+        for layer, times in zip(layers, added, strict=True):
+            rows += self._channels(layer, times)
         most = max(max(-low, high) for _, (low, high), *_ in rows)
         # A sum times a part, and what else is added, has to stay below 2**31.
         self._bits = next(n for n in range(15, 0, -1) if (most << n) + most + (1 << (2 * n - 1)) < 1 << 31)
@@ -653,7 +686,7 @@ class _Writer:
             records.append(format.FACTOR.pack(add + format.ADDED, *parts, shift))
         return records, [int(row[5]) for row in rows]
 
-    def _channels(self, layer: _Layer) -> list[tuple[int, tuple[int, int], int, int, int, bool]]:
+    def _channels(self, layer: _Layer, times: int) -> list[tuple[int, tuple[int, int], int, int, int, bool]]:
         """Of each: what is added to its sum, what the whole then is at least and at most, its factor, by how
         much it is shifted down, its zero, and whether halves are rounded away from zero."""
         operator, tensors = layer.operator, self._graph.tensors
@@ -683,8 +716,9 @@ class _Writer:
             row = flat[i]
             add = int(biases[i]) - below * int(row.sum())
             span = add + 255 * int(row[row < 0].sum()), add + 255 * int(row[row > 0].sum())
-            if not abs(add) < format.ADDED:
+            if not abs(add) < 1 << 23:
                 raise _refuse(operator, f"with a bias of {add}")
+            add -= times * format.DEPTHWISE_ADDED
             left_over = depthwise and i >= count // _VECTOR * _VECTOR
             away = not relu and (not depthwise or left_over)
             rows.append((add, span, bits, down, _zero(out) + 128, away))

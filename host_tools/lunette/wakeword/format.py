@@ -15,27 +15,33 @@ A ring holds the newest bytes of its channels: 2 x slots bytes a channel, in whi
 
     kind          u16                                    data
     1 INPUT       at, count                              none
-      the step's inputs to arena[at]
+      the step's inputs to arena[at] and on
     2 SLIDE       at, size, by                           none
       arena[at .. at + size] moves down by so many bytes
     3 DENSE       at, inputs, outputs                    inputs x outputs weights
-      weighted sums of arena[at ..] to sum 0 and on; inputs a multiple of 8. Weights: of 64 inputs those
-      of the first output, of the second, ...; then of the next 64; what remains, 8 inputs at a time
-    4 DEPTHWISE   ring, taps, first                      channels x taps weights
-      of the newest `taps` of each channel to sum `first` and on, plus 2**20; taps a multiple of 4, up to 32,
-      and at most 3 more than slots: then the first weights are 0 (that is 128)
-    5 GATHER      count                                  none
+      adds weighted sums of arena[at ..] to sum 0 and on; inputs a multiple of 8. Weights: of 64 inputs
+      those of the first output, of the second, ...; then of the next 64; what remains, 8 inputs at a time
+    4 SPARSE      at, inputs, outputs, first             inputs x outputs weights
+      stores such sums, from `first` on, skipping inputs that are 0; inputs a multiple of 4, outputs of 16.
+      Weights: for 16 outputs those of the first input, of the second, ...; then for the next 16
+    5 DEPTHWISE   ring, taps, first                      channels x taps weights
+      adds those of the newest `taps` of each channel to sum `first` and on; taps a multiple of 4, up to 32, and
+      at most 3 more than slots: then the first weights are 0 (that is 128). Weights: of each channel the
+      first 16 if there are more, then of each what remains; and both times 2**20 is added
+    6 GATHER      count                                  none
       sum 0 becomes the sum of the first `count`
-    6 SCALE       first, count, less, zero, ring, at,    count records of 12 bytes
-      away                                               (bits: of a factor's part)
-      sums become bytes: the next of ring - 1, or if ring is 0 arena[at ..]. `less` is 0 for what DENSE
-      made, else how many times 2**20 was added. Record: add u32, factor 3 x u16, shift u16
-    7 TABLE       at                                     256 bytes
+    7 SCALE       first, count, zero, at, away           count records of 12 bytes
+      sums become bytes, arena[at] and on, and then 0; count is even if not `away`. `bits` are those of a
+      factor's part. Record: add u32, factor 3 x u16, shift u16
+    8 REMEMBER    first, zero, ring                      channels records
+      the same, to the ring's next slot
+    9 TABLE       at                                     256 bytes
       the last: the result is what the table has for arena[at]
 
-SCALE, in numbers of any size: a = sum + add - 2**23 - (128 x the sum of DENSE's inputs, or less x 2**20);
-factor = (f0 << 2 bits) + (f1 << bits) + f2; x = (a factor + 2**(3 bits - 1)) >> 2 bits, less 2**bits if `away`
-and a < 0; byte = ((x >> shift) + zero) >> 1, limited to 0..255.
+SCALE, in numbers of any size: a = sum + add - 2**29 - 128 x inputs, where `inputs` is the sum of those of the last
+DENSE or SPARSE, and 0 after DEPTHWISE; factor = (f0 << 2 bits) + (f1 << bits) + f2;
+x = (a factor + 2**(3 bits - 1)) >> 2 bits, less 2**bits if `away` and a < 0; byte = ((x >> shift) + zero) >> 1, at
+least 0 and at most 255.
 """
 
 from __future__ import annotations
@@ -51,14 +57,16 @@ RING = struct.Struct("<4H")
 OPERATION = struct.Struct("<2B9H")
 FACTOR = struct.Struct("<I4H")
 
-INPUT, SLIDE, DENSE, DEPTHWISE, GATHER, SCALE, TABLE = range(1, 8)
+INPUT, SLIDE, DENSE, SPARSE, DEPTHWISE, GATHER, SCALE, REMEMBER, TABLE = range(1, 10)
 
 PAD = 4
 """Bytes at the arena's beginning that no operation stores to: the taps that a ring does not have reach there."""
-ADDED = 1 << 23
+ADDED = 1 << 29
 """What a record's `add` has more than it adds."""
 DEPTHWISE_ADDED = 1 << 20
 BLOCKS = (64, 8)
+SPARSE_OUTPUTS = 16
+MAX_FLAT = 128
 MAX_PHRASE = 40
 MAX_TAPS = 32
 
@@ -138,3 +146,20 @@ def dense_weights(weights: list[list[int]]) -> bytes:
             made += bytes(weight + 128 for weight in row[at : at + size])
         at += size
     return bytes(made)
+
+
+def sparse_weights(weights: list[list[int]]) -> bytes:
+    """SPARSE's data; rows are filled up to a multiple of 4. There have to be a multiple of `SPARSE_OUTPUTS`."""
+    width = -(-len(weights[0]) // 4) * 4
+    rows = [[*row, *[0] * (width - len(row))] for row in weights]
+    made = bytearray()
+    for first in range(0, len(rows), SPARSE_OUTPUTS):
+        for column in zip(*rows[first : first + SPARSE_OUTPUTS], strict=True):
+            made += bytes(weight + 128 for weight in column)
+    return bytes(made)
+
+
+def depthwise_weights(weights: list[list[int]]) -> bytes:
+    """DEPTHWISE's data for rows of signed weights, one for each channel; a multiple of 4 in each."""
+    parts = [[row[:16] for row in weights], [row[16:] for row in weights]]
+    return bytes(weight + 128 for part in parts for row in part for weight in row)
