@@ -25,8 +25,10 @@ _C_TYPES = {
     "uint": "uint32_t ",
 }
 _ARGUMENTS: dict[str, Any] = {"int": ctypes.c_int32, "uint": ctypes.c_uint32}
-# Scalar, as for the chips, whose compilers use no vector instructions.
-_OPTIONS = ("-O2", "-fno-tree-vectorize", "-shared", "-fPIC", "-Wall", "-Wextra")
+# Scalar, as for the chips, whose compilers use no vector instructions; and loops stay loops, where gcc would call
+# memmove, which has them.
+_SCALAR = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns")
+_OPTIONS = ("-O2", *_SCALAR, "-shared", "-fPIC", "-Wall", "-Wextra")
 # In the file of the functions, so that other arguments than theirs do not compile; by a volatile pointer, so
 # that the compiler can neither inline nor leave out any of the calls.
 _REPEAT = """
