@@ -24,7 +24,13 @@ from lunette.doctor.kernels import vectors
 from lunette.doctor.kernels.registry import kernels
 from lunette.doctor.model import Check, Finding, State, Where
 
-KERNELS = len(kernels())
+# Each takes its time here: those of a few files stand for all.
+FEW = [
+    kernel
+    for kernel in kernels()
+    if kernel.module.rpartition(".")[2] in ("adpcm", "crc32", "halfband", "pcm")
+]
+KERNELS = len(FEW)
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt, "_FAR_S", 0.8)
     monkeypatch.setattr(transport, "_SAYING_S", 0.1)
     monkeypatch.setattr(kernels_check, "KERNEL_S", 0.3)
+    monkeypatch.setattr(kernels_check, "kernels", lambda: FEW)
     # pyserial waits 0.3 s after it has closed a socket.
     monkeypatch.setattr(protocol_socket, "time", SimpleNamespace(sleep=lambda seconds: None))
 
@@ -64,7 +71,7 @@ def test_healthy_glasses() -> None:
     assert "160 MHz" in found["chip"].text and "board xiao_esp32c3" in found["chip"].text
     assert found["memory"].data["piece_kb"] == 32
     assert "version abcd1234 in /firmware_a, all 2 files as deployed; writing works" in found["files"].text
-    assert len(found["kernels"].more) == KERNELS and "50 us a frame" in found["kernels"].more[0]
+    assert len(found["kernels"].more) == KERNELS and "50 us a frame" in found["kernels"].more[1]
 
 
 # --- chip and image -------------------------------------------------------------------------------------
