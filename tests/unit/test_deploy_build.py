@@ -97,7 +97,8 @@ def test_what_is_built(arch: str, number: int) -> None:
             assert (data[2] & 3, data[2] >> 2) == ((3, number) if data[2] else (0, 0)), name
     assert made.files["glasses/dsp/adpcm.mpy"][2] == number << 2 | 3  # kernels are native
     kernels = sum(len(data) for path, data in made.files.items() if path.startswith(KERNELS))
-    assert made.size - kernels < 160 * 1024 and kernels < 80 * 1024
+    assert made.size - kernels < 160 * 1024
+    assert arch == "x64" or kernels < 80 * 1024
     again = build(boards.load("virtual"), arch, (1, 29, 0))
     assert again.id == made.id and json.loads(made.manifest)["files"] == made.digests
 
