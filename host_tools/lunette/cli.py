@@ -33,6 +33,7 @@ from lunette.commands import (
     scan,
     sim,
     status,
+    wakeword,
 )
 from lunette.errors import LunetteError
 
@@ -49,6 +50,7 @@ _power = (power.power, power.sleep)
 for _command in (scan.scan, listen.listen, pull.pull, status.status, *_asking, *_bonds, *_power):
     app.command()(_command)
 app.add_typer(sim.app, name="sim")
+app.add_typer(wakeword.app, name="wakeword")
 app.command()(demo.demo)
 app.command()(draw.draw)
 app.command()(energy.energy)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lunette.errors import LunetteError
+from lunette.wakeword import format
 
 INSTALL = "pip install pymicro-wakeword"
 CUTOFF, WINDOW = 0.85, 5  # of a model without a manifest
@@ -30,6 +31,33 @@ class Source:
     @property
     def name(self) -> str:
         return self.path.stem
+
+
+@dataclass(frozen=True)
+class Glasses:
+    """What a file for the glasses says at its beginning. `cutoff` is of 255; `memory` is what they need for
+    it, in bytes, about."""
+
+    phrase: str
+    cutoff: int
+    window: int
+    size: int
+    memory: int
+
+    @classmethod
+    def of(cls, head: bytes) -> Glasses:
+        """By the file, or its first 96 bytes. LunetteError if it is none of this version."""
+        if len(head) < format.HEAD.size:
+            raise LunetteError("this is no model for the glasses")
+        magic, version, _, _, cutoff, size, _, arena, sums, _, _, window, phrase = format.HEAD.unpack_from(
+            head
+        )
+        if magic != format.MAGIC or version != format.VERSION:
+            raise LunetteError(
+                "this is no model for the glasses, or one of another version: convert it again"
+            )
+        words = head[format.HEAD.size :][:phrase].rstrip(b"\0").decode(errors="replace")
+        return cls(words, cutoff, window, size, size + arena + 4 * sums)
 
 
 def package() -> Any:
