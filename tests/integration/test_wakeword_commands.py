@@ -74,7 +74,7 @@ def test_models_go_onto_the_glasses_and_off(here: Any, sim: Sim) -> None:
     assert code == 0 and "/wakeword/hey_jarvis.mww" in told
     code, told, _ = here("ls", "--glasses", "--port", port, "--json")
     (found,) = map(json.loads, told.splitlines())
-    assert code == 0 and found["name"] == "hey_jarvis" and found["problem"] == ""
+    assert code == 0 and found["name"] == "hey_jarvis" and found["problem"] is None
     assert here("rm", "alexa", "--port", port)[0] == 1
     assert here("rm", "hey_jarvis", "--port", port)[0] == 0
     assert here("ls", "--glasses", "--port", port)[1] == "no models on the glasses\n"
