@@ -1,10 +1,11 @@
 """Kernels of a wake word's network: sums of products of bytes, and what makes bytes of sums again.
 
-Numbers are unsigned bytes: those of the model plus 128. So are weights, which a load would leave unsigned
-anyway; what that adds to a sum is taken off when it is scaled. Sums in ``acc`` are never negative, since a word
-that is loaded has its sign on the chip only.
+Numbers are unsigned bytes: those of the model plus 128. So are weights, since loads have no sign: what that
+adds to a sum is taken off when it is scaled. Sums in ``acc`` are never negative, for the same reason: a word
+has its sign on the chip only.
 
-In all kernels the first two names are those in registers. ``s`` and ``x`` are scratch where they are integers.
+In all kernels the first two names are those in registers. ``a``, ``i``, ``s`` and ``x`` are scratch if they
+are integers.
 """
 
 import micropython
@@ -12,12 +13,12 @@ import micropython
 
 @micropython.viper
 def dense(s: int, w: ptr8, x: ptr8, at: int, inputs: int, acc: ptr32, n: int) -> int:
-    """Add the weighted sums of ``inputs`` bytes from ``x[at]`` on to the first ``n`` of ``acc``; give their sum.
+    """Add weighted sums of ``inputs`` bytes from ``x[at]`` on to the first ``n`` of ``acc``; give the bytes'.
 
-    ``inputs`` is a multiple of 8. Weights are in the order of use: of 64 inputs those of the first output, of
-    the second, ...; then of the next 64; and at the end of 8 at a time. Inputs are loaded once for all outputs,
-    into names in memory, which takes 6 (rv32imc) and 8 (xtensawin) instructions a product; a loop over inputs
-    with the outputs' sums in names took 7 and 8.
+    ``inputs`` is a multiple of 8. Weights are in the order of use: for 64 inputs those of the first output,
+    of the second, ...; then for the next 64; at the end for 8 at a time. Inputs are loaded once for all
+    outputs, into names in memory: 6 (rv32imc) and 8 (xtensawin) instructions a product. It took 9 and 10 with
+    an output's sum in a register and both bytes loaded for each product.
     """
     x = ptr8(int(x) + at)
     total = 0
@@ -322,11 +323,11 @@ def sparse(x: int, w: ptr8, q: ptr8, at: int, inputs: int, acc: ptr32, first: in
 
 @micropython.viper
 def depthwise(s: int, w: ptr8, ring: ptr8, at: int, stride: int, taps: int, acc: ptr32, first: int, n: int):
-    """Add the weighted sum of ``taps`` bytes from ``ring[at]`` on to ``acc[first]``; so for ``n`` channels, which
-    are ``stride`` apart.
+    """Add the weighted sum of ``taps`` bytes from ``ring[at]`` on to ``acc[first]``; so for ``n`` channels,
+    which are ``stride`` apart.
 
-    ``taps`` is a multiple of 4, up to 32. Of more than 16 these come first, for all channels: each time 2**20 is
-    added as well.
+    ``taps`` is a multiple of 4, up to 32. Of more than 16 these come first, for all channels: each time 2**20
+    is added as well.
     """
     ring = ptr8(int(ring) + at)
     acc = ptr32(int(acc) + (first << 2))
@@ -458,8 +459,8 @@ def remember(
     at: int,
     slots: int,
 ):
-    """As `scale`, for a ring: bytes go to ``ring[at]`` and 2 * ``slots`` further each, and ``slots`` after that
-    once more. ``n`` is any number."""
+    """As `scale`, for a ring: bytes go to ``ring[at]`` and 2 * ``slots`` further each, and ``slots`` after
+    that once more. ``n`` is any number."""
     acc = ptr32(int(acc) + (first << 2))
     ring = ptr8(int(ring) + at)
     step = slots + slots

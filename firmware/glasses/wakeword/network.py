@@ -1,8 +1,8 @@
-"""A wake word's network, of any model that `lunette.wakeword.convert` makes; its file is described beside that,
-in `host_tools/lunette/wakeword/format.py`.
+"""A wake word's network: any that `lunette.wakeword.convert` makes. Its file is described beside that, in
+`host_tools/lunette/wakeword/format.py`.
 
-A step takes some vectors of features and gives the probability that the words were just said. Everything is
-checked when it is loaded, so that no file, whoever made it, can have a kernel read or write beside its buffers.
+A step takes some vectors of features and gives the probability that the words were just said. All is checked
+when a file is loaded: whoever made it, no kernel reads or writes beside its buffers.
 """
 
 import binascii
@@ -111,10 +111,7 @@ class Network:
         _need(self._crc & 0xFFFFFFFF == struct.unpack("<I", crc)[0], "the file is damaged")
         self._operations = tuple(operations)
         self._crc = 0
-        try:
-            self.phrase = str(bytes(phrase), "utf-8").rstrip("\0")
-        except UnicodeError:
-            raise ValueError("wake word: the phrase is no text")
+        self.phrase = str(phrase, "utf-8").rstrip("\0")
 
     def _ring(self):
         at, slots, channels, _ = struct.unpack("<4H", self._read(8))

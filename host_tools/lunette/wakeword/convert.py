@@ -1,9 +1,9 @@
 """From a microWakeWord .tflite model to what the glasses run (`format`).
 
 Understood are networks of that family: streaming windows (READ_VARIABLE, CONCATENATION, STRIDED_SLICE,
-ASSIGN_VARIABLE), CONV_2D and DEPTHWISE_CONV_2D of such a window that give one step each, SPLIT_V into ranges of
-channels and CONCATENATION of what becomes of them, FULLY_CONNECTED, and at the end LOGISTIC and QUANTIZE. Shapes,
-kernels and ranges are the model's. Anything else is refused by name.
+ASSIGN_VARIABLE), CONV_2D and DEPTHWISE_CONV_2D of such a window that give one step each, SPLIT_V into ranges
+of channels and CONCATENATION of what becomes of them, FULLY_CONNECTED, and at the end LOGISTIC and QUANTIZE.
+Shapes, kernels and ranges are the model's. Anything else is refused by name.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ _Value = _Made | _Input | _State | _Part | _Joined
 
 @dataclass
 class _Layer:
-    """Sums and what makes bytes of them. `source` is what is summed: all channels of a window part (dense), or
+    """Sums, and what makes bytes of them. `source` is what is summed: all channels of a part of a window, or
     each by itself (depthwise)."""
 
     operator: Operator

@@ -4,9 +4,9 @@ All little-endian, every part at a multiple of 4 bytes. Numbers of the network a
 of the model plus 128.
 
     head    "LuWW"; version 1 u8; rows u8, bands u8: what a step is given; cutoff u8, of 255;
-            length of the file u32; CRC-32 u32 of all but itself; arena u16, sums u16: how many bytes and words the
-            network works in; rings u8, operations u8, window u8: of how many steps' results the mean counts;
-            phrase u8: the bytes of what follows, the words it hears (UTF-8), filled up with zeros
+            length of the file u32; CRC-32 u32 of all but itself; arena u16, sums u16: how many bytes and
+            words the network works in; rings u8, operations u8, window u8: of how many steps' results the
+            mean counts; phrase u8: the bytes of what follows, the words it hears, in UTF-8
     rings   at u16, slots u16, channels u16, 0 u16; each
     operations, each with its data after it: kind u8, bits u8, nine u16
 
@@ -25,8 +25,8 @@ A ring holds the newest bytes of its channels: 2 x slots bytes a channel, in whi
       stores such sums, from `first` on, skipping inputs that are 0; inputs a multiple of 4, outputs of 16.
       Weights: for 16 outputs those of the first input, of the second, ...; then for the next 16
     5 DEPTHWISE   ring, taps, first                      channels x taps weights
-      adds those of the newest `taps` of each channel to sum `first` and on; taps a multiple of 4, up to 32, and
-      at most 3 more than slots: then the first weights are 0 (that is 128). Weights: of each channel the
+      adds those of the newest `taps` of each channel to sum `first` and on; taps a multiple of 4, up to 32,
+      and at most 3 more than slots: then the first weights are 0 (that is 128). Weights: of each channel the
       first 16 if there are more, then of each what remains; and both times 2**20 is added
     6 GATHER      count                                  none
       sum 0 becomes the sum of the first `count`
@@ -38,10 +38,10 @@ A ring holds the newest bytes of its channels: 2 x slots bytes a channel, in whi
     9 TABLE       at                                     256 bytes
       the last: the result is what the table has for arena[at]
 
-SCALE, in numbers of any size: a = sum + add - 2**29 - 128 x inputs, where `inputs` is the sum of those of the last
-DENSE or SPARSE, and 0 after DEPTHWISE; factor = (f0 << 2 bits) + (f1 << bits) + f2;
-x = (a factor + 2**(3 bits - 1)) >> 2 bits, less 2**bits if `away` and a < 0; byte = ((x >> shift) + zero) >> 1, at
-least 0 and at most 255.
+SCALE, in numbers of any size: a = sum + add - 2**29 - 128 x inputs, where `inputs` is the sum of those of the
+last DENSE or SPARSE, and 0 after DEPTHWISE; factor = (f0 << 2 bits) + (f1 << bits) + f2;
+x = (a factor + 2**(3 bits - 1)) >> 2 bits, less 2**bits if `away` and a < 0;
+byte = ((x >> shift) + zero) >> 1, at least 0 and at most 255.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ FACTOR = struct.Struct("<I4H")
 INPUT, SLIDE, DENSE, SPARSE, DEPTHWISE, GATHER, SCALE, REMEMBER, TABLE = range(1, 10)
 
 PAD = 4
-"""Bytes at the arena's beginning that no operation stores to: the taps that a ring does not have reach there."""
+"""Bytes at the arena's beginning that nothing is stored to: taps that the first ring does not have are there.
+"""
 ADDED = 1 << 29
 """What a record's `add` has more than it adds."""
 DEPTHWISE_ADDED = 1 << 20
@@ -149,7 +150,7 @@ def dense_weights(weights: list[list[int]]) -> bytes:
 
 
 def sparse_weights(weights: list[list[int]]) -> bytes:
-    """SPARSE's data; rows are filled up to a multiple of 4. There have to be a multiple of `SPARSE_OUTPUTS`."""
+    """SPARSE's data; rows, of which there are sixteens, are filled up to a multiple of 4."""
     width = -(-len(weights[0]) // 4) * 4
     rows = [[*row, *[0] * (width - len(row))] for row in weights]
     made = bytearray()
