@@ -27,7 +27,7 @@ def find(name):
 
 def call(kernel, args):
     """``kernel(*args)`` with the heap locked (spelled out, because ``*args`` itself allocates)."""
-    a, b, c, d, e, f, g, h = (args + [None] * 8)[:8]
+    a, b, c, d, e, f, g, h, i, j, k = (args + [None] * 11)[:11]
     n = len(args)
     micropython.heap_lock()
     try:
@@ -45,7 +45,13 @@ def call(kernel, args):
             return kernel(a, b, c, d, e, f)
         if n == 7:
             return kernel(a, b, c, d, e, f, g)
-        return kernel(a, b, c, d, e, f, g, h)
+        if n == 8:
+            return kernel(a, b, c, d, e, f, g, h)
+        if n == 9:
+            return kernel(a, b, c, d, e, f, g, h, i)
+        if n == 10:
+            return kernel(a, b, c, d, e, f, g, h, i, j)
+        return kernel(a, b, c, d, e, f, g, h, i, j, k)
     finally:
         micropython.heap_unlock()
 

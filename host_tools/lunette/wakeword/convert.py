@@ -159,7 +159,7 @@ class _Reader:
     # --- variables --------------------------------------------------------------------------------------
 
     def _call_once(self, operator: Operator) -> None:
-        """States begin with zeros; the graph that sets them is looked at, not run."""
+        """States begin with -128, which is 0 here; the graph that sets them is looked at, not run."""
         number = operator.options.get("InitSubgraphIndex", 0)
         if not 0 < number < len(self._graphs):
             raise _refuse(operator, f"of graph {number}")
@@ -170,8 +170,8 @@ class _Reader:
             if one.name != "ASSIGN_VARIABLE":
                 raise _refuse(one, "in CALL_ONCE")
             tensor = graph.tensors[one.inputs[1]]
-            if tensor.data is None or tensor.kind != "INT8" or np.any(tensor.data != _zero(tensor)):
-                raise _refuse("ASSIGN_VARIABLE", "of states that do not begin with zeros")
+            if tensor.data is None or tensor.kind != "INT8" or np.any(tensor.data != -128):
+                raise _refuse("ASSIGN_VARIABLE", "of states that do not begin with -128")
 
     def _var_handle(self, operator: Operator) -> None:
         name = operator.options.get("SharedName") or b""
@@ -273,10 +273,14 @@ class _Reader:
 
     def _conv_2d(self, operator: Operator) -> None:
         self._plain(operator)
-        value = self._value(operator, 0, (_Part, _Made, _Joined))
+        value = self._value(operator, 0, (_Part, _Input, _Made, _Joined))
         weights = self._weights(operator)
         _, height, width, depth = weights.shape
-        rows = value.rows[1] - value.rows[0] if isinstance(value, _Part) else 1
+        rows = 1
+        if isinstance(value, _Input):
+            rows = value.rows
+        elif isinstance(value, _Part):
+            rows = value.rows[1] - value.rows[0]
         whole = not isinstance(value, _Part) or value.channels == (0, value.window.channels)
         if width != 1 or height != rows or depth != self._tensor(operator, 0).shape[-1] or not whole:
             raise _refuse(operator, f"with a kernel of {height}x{width}x{depth} on {rows} rows")
@@ -338,7 +342,7 @@ class _Reader:
         layer = _Layer(operator, value, made)
         if isinstance(value, _Part):
             value.window.users.append(layer)
-        elif isinstance(value, _Made | _Joined):
+        elif isinstance(value, _Input | _Made | _Joined):
             value.users.append(layer)
         self._layers.append(layer)
         self._set(operator, made)
@@ -484,11 +488,14 @@ class _Writer:
         network = self._network
         self._most = 2 * max((layer.made.channels for layer in network.layers), default=0)
         first = network.layers[0].source if network.layers else None
-        if not isinstance(first, _Part) or not isinstance(first.window.source, _Input):
-            raise ModelError("the model does not begin with a convolution of a window of its input")
-        at = self._slide(first.window)
         count = network.rows * _BANDS
-        self.operations.append(Operation(INPUT, (at + first.window.rows * _BANDS - count, count)))
+        if isinstance(first, _Part) and isinstance(first.window.source, _Input):
+            at = self._slide(first.window) + first.window.rows * _BANDS - count
+        elif isinstance(first, _Input):
+            at = self._places[id(first)] = self._take(-(-count // 8) * 8)
+        else:
+            raise ModelError("the model does not begin with a convolution of its input")
+        self.operations.append(Operation(INPUT, (at, count)))
         for layer in network.layers:
             if id(layer) not in self._done:
                 self._layer(layer)
@@ -587,7 +594,7 @@ class _Writer:
         if window.channels > format.MAX_FLAT:
             raise _refuse(layer.operator, f"of a window of {window.channels} channels")
         times = self._ring_sums(ring, weights.reshape(window.rows, window.channels).T, 0)
-        self._sums = max(self._sums, window.channels)
+        self._sums = max(self._sums, window.channels + window.channels % 2)
         self.operations.append(Operation(GATHER, (window.channels,)))
         self._scale([layer], [times * window.channels], 0)
 
@@ -609,7 +616,7 @@ class _Writer:
         for begin, end, ring, at in targets:
             if ring is not None:
                 if any(aways[begin:end]):
-                    raise _refuse(layers[0].operator, "without RELU into a window")
+                    raise _refuse(layers[0].operator, f"of {channels} channels into a window")
                 data = b"".join(records[begin:end])
                 self.operations.append(Operation(REMEMBER, (first + begin, zero, ring), data, bits))
                 continue
@@ -719,8 +726,7 @@ class _Writer:
             if not abs(add) < 1 << 23:
                 raise _refuse(operator, f"with a bias of {add}")
             add -= times * format.DEPTHWISE_ADDED
-            left_over = depthwise and i >= count // _VECTOR * _VECTOR
-            away = not relu and (not depthwise or left_over)
+            away = not relu and depthwise and i >= count // _VECTOR * _VECTOR
             rows.append((add, span, bits, down, _zero(out) + 128, away))
         return rows
 
