@@ -22,7 +22,7 @@ OUT = paths.ROOT / "out" / "bench.json"
 
 # Modules of this package with a `measure()` that yields rows.
 SUBJECTS = (
-    *("codec", "kernels", "quality", "heap", "heap32", "size"),
+    *("codec", "kernels", "wakeword", "quality", "heap", "heap32", "size"),
     *("latency", "link", "backlog", "start", "simulator"),
 )
 

@@ -4,9 +4,10 @@
 #
 # MODEL is the glasses' file. INPUTS are int16 samples (KIND "pcm"), or rows of signed bytes, one for each step
 # ("rows"). Prints the hex digits of all probabilities; then the bytes of the network's buffers, and microseconds
-# of a step's network in the mean. The heap is locked meanwhile.
+# of a step's network in the mean. The heap is locked in each step.
 # ruff: noqa
 import binascii
+import os
 import sys
 import time
 
@@ -16,49 +17,52 @@ sys.path.insert(0, sys.argv[1])
 from glasses.wakeword.features import Features
 from glasses.wakeword.network import Network
 
-
-def rows(network, inputs, out, row, spent):
-    size = len(row)
-    for n in range(len(inputs) // size):
-        at = n * size
-        for i in range(size):
-            row[i] = inputs[at + i]
-        began = time.ticks_us()
-        out[n] = network.step(row)
-        spent[0] += time.ticks_diff(time.ticks_us(), began)
-        spent[1] += 1
+_SAMPLES = 1600
 
 
-def pcm(network, features, inputs, out, spent):
-    at = 0
-    samples = len(inputs) // 2
-    while at < samples:
-        at += features.feed(inputs, at, samples - at)
-        if features.fresh and features.rows == network.rows:
-            began = time.ticks_us()
-            out[spent[1]] = network.step(features.inputs)
-            spent[0] += time.ticks_diff(time.ticks_us(), began)
-            spent[1] += 1
+def step(network, inputs, out, spent):
+    began = time.ticks_us()
+    micropython.heap_lock()
+    try:
+        out[spent[1]] = network.step(inputs)
+    finally:
+        micropython.heap_unlock()
+    spent[0] += time.ticks_diff(time.ticks_us(), began)
+    spent[1] += 1
+
+
+def rows(network, file, out, spent):
+    row = bytearray(network.rows * network.bands)
+    while file.readinto(row) == len(row):
+        step(network, row, out, spent)
+
+
+def pcm(network, file, out, spent):
+    features = Features()
+    buffer = bytearray(2 * _SAMPLES)
+    while True:
+        n = file.readinto(buffer) // 2
+        if not n:
+            return
+        at = 0
+        while at < n:
+            micropython.heap_lock()
+            try:
+                at += features.feed(buffer, at, n - at)
+            finally:
+                micropython.heap_unlock()
+            if features.fresh and features.rows == network.rows:
+                step(network, features.inputs, out, spent)
 
 
 def main():
     with open(sys.argv[2], "rb") as file:
         network = Network(file)
-    with open(sys.argv[3], "rb") as file:
-        inputs = bytearray(file.read())
-    out = bytearray(len(inputs) // 40 + 1)
-    row = bytearray(network.rows * network.bands)
+    out = bytearray(os.stat(sys.argv[3])[6] // 40 + 1)
     spent = [0, 0]
-    features = Features()
-    micropython.heap_lock()
-    try:
-        if sys.argv[4] == "pcm":
-            pcm(network, features, inputs, out, spent)
-        else:
-            rows(network, inputs, out, row, spent)
-    finally:
-        micropython.heap_unlock()
-    print(binascii.hexlify(out[: spent[1]]).decode())
+    with open(sys.argv[3], "rb") as file:
+        (pcm if sys.argv[4] == "pcm" else rows)(network, file, out, spent)
+    print(binascii.hexlify(memoryview(out)[: spent[1]]).decode())
     print(network.size, spent[0] / max(spent[1], 1))
 
 
