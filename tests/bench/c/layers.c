@@ -105,8 +105,9 @@ void layers_remember(int32_t a, const uint16_t *r, int32_t n, uint32_t *acc, int
 }
 
 void layers_slide(uint8_t *x, int32_t i, int32_t at, int32_t n, int32_t by) {
-    (void)i;
-    memmove(x + at, x + at + by, (size_t)n);
+    for (i = at; i < at + n; i++) {
+        x[i] = x[i + by];
+    }
 }
 
 void layers_take(int32_t i, int32_t x, const uint8_t *inputs, uint8_t *out, int32_t at, int32_t n) {
