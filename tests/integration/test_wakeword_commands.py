@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.commands import Sim
+from tests.commands import LUNETTE, PATIENCE_S, Sim, environment
 
 from lunette import cli, paths
+from lunette.console import Prompt
 
 SPEECH = str(paths.DATA / "speech.wav")
 
@@ -67,6 +71,68 @@ def test_speech_is_tried_and_drawn(here: Any, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_cutoff_decides(here: Any) -> None:
+    """The most that the packaged speech gets from okay_nabu is a mean of 0.32."""
+    said = []
+    for cutoff in ("0.1", "0.4"):
+        code, told, _ = here("test", SPEECH, "--model", "okay_nabu", "--cutoff", cutoff, "--json")
+        (found,) = map(json.loads, told.splitlines())
+        assert code == 0 and found["differences"] == {"steps": 284, "differ": 0, "most": 0}
+        assert found["agrees"] and len(found["words"]) == len(found["reference_words"])
+        said.append(len(found["words"]))
+    assert said[0] >= 1 and said[1] == 0
+    assert here("test", SPEECH, "--model", "okay_nabu", "--cutoff", "1.5")[0] == 1
+
+
+def test_a_word_that_tensorflow_has_not_heard_is_a_failure(
+    here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lunette.wakeword import listening
+
+    monkeypatch.setattr(listening, "decided", lambda *_: [100])
+    code, told, problem = here("test", SPEECH, "--model", "alexa")
+    assert code == 1 and "alexa in speech.wav" in problem
+    assert "as TensorFlow in all" in told
+
+
+def test_another_network_is_not_written(here: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from lunette.wakeword import listening, packaged
+
+    other = packaged.find("alexa").path
+    real = listening.reference
+    monkeypatch.setattr(listening, "reference", lambda pcm, _: real(pcm, other))
+    code, told, problem = here("convert", "okay_nabu", "--out", str(tmp_path / "made.mww"))
+    assert (code, told) == (1, "") and "another network" in problem
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_package(here: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What needs it says how to get it; a file of one's own is converted all the same."""
+    from lunette.wakeword import packaged
+
+    own = shutil.copy(packaged.find("alexa").path, tmp_path / "own_word.tflite")
+    monkeypatch.setitem(sys.modules, "pymicro_wakeword", None)
+    for arguments in (("ls",), ("convert", "alexa"), ("test", SPEECH)):
+        code, _, problem = here(*arguments)
+        assert code == 1 and "pip install pymicro-wakeword" in problem
+    code, told, problem = here("convert", str(own), "--out", str(tmp_path / "own.mww"))
+    assert (code, problem) == (0, "") and "not compared with TensorFlow: pip install" in told
+    assert '"own word", cutoff 0.85, mean of 5; it has no manifest' in told
+    code, told, _ = here("test", SPEECH, "--model", str(tmp_path / "own.mww"))
+    assert code == 0 and "nothing" in told and "not compared" in told
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ["", "[]", "{}", '{"micro": {}}', '{"micro": {"probability_cutoff": 7, "sliding_window_size": 5}}'],
+)
+def test_a_manifest_that_is_none(here: Any, tmp_path: Path, manifest: str) -> None:
+    (tmp_path / "word.tflite").write_bytes(b"")
+    (tmp_path / "word.json").write_text(manifest)
+    code, told, problem = here("ls", str(tmp_path))
+    assert code == 1 and told == "" and "word.json is no manifest" in problem
+
+
 def test_models_go_onto_the_glasses_and_off(here: Any, sim: Sim) -> None:
     port = f"socket://127.0.0.1:{sim.order('status')['repl_port']}"
     assert here("ls", "--glasses", "--port", port)[1] == "no models on the glasses\n"
@@ -78,3 +144,38 @@ def test_models_go_onto_the_glasses_and_off(here: Any, sim: Sim) -> None:
     assert here("rm", "alexa", "--port", port)[0] == 1
     assert here("rm", "hey_jarvis", "--port", port)[0] == 0
     assert here("ls", "--glasses", "--port", port)[1] == "no models on the glasses\n"
+
+
+def test_nothing_is_written_while_they_record(here: Any, sim: Sim) -> None:
+    port = f"socket://127.0.0.1:{sim.order('status')['repl_port']}"
+    muted = "__import__('glasses')._instance.voice.muted"
+    sim.order("press", button="talk")
+    with Prompt.open(port) as prompt:
+        while not prompt.ask("__import__('glasses')._instance.capturing()"):
+            pass
+    adding = subprocess.Popen(
+        [*LUNETTE, "wakeword", "add", "alexa", "--name", "ask", "--port", port],
+        env=environment(sim.runtime),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert adding.stderr is not None
+        assert any("waiting for the end of that" in line for line in adding.stderr)
+        assert adding.poll() is None
+        sim.order("release", button="talk")
+        told, problem = adding.communicate(timeout=PATIENCE_S)
+    finally:
+        adding.kill()
+    assert adding.returncode == 0 and "/wakeword/ask.mww" in told, problem
+    with Prompt.open(port) as prompt:
+        assert prompt.interrupted and prompt.ask(muted) is False
+    assert here("rm", "ask", "--port", port)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["", "../main", "Alexa", "a" * 33])
+def test_names_that_are_none(here: Any, sim: Sim, name: str) -> None:
+    code, _, problem = here("add", "alexa", "--name", name, "--port", "socket://127.0.0.1:1")
+    assert code == 1 and "no name for a model" in problem

@@ -230,7 +230,8 @@ def test(
 
 @dataclass(frozen=True)
 class _Loaded:
-    """`source` is None for a file of the glasses, which TensorFlow does not read."""
+    """`source` is None for a file of the glasses, which TensorFlow does not read. `cutoff` is as they have
+    it: one of their probabilities, rounded down."""
 
     name: str
     phrase: str
@@ -249,10 +250,11 @@ def _load(name: str, cutoff: float | None) -> _Loaded:
             raise LunetteError(f"--cutoff is for .tflite files: {name} has its own")
         content = _read(path)
         made = packaged.Glasses.of(content)
-        return _Loaded(path.stem, made.phrase, made.cutoff / 255, made.window, content, None)
+        return _Loaded(path.stem, made.phrase, made.cutoff / 256, made.window, content, None)
     source = packaged.find(name)
     content = _converted(source, cutoff)
-    return _Loaded(source.name, source.phrase, cutoff or source.cutoff, source.window, content, source)
+    limit = packaged.Glasses.of(content).cutoff / 256
+    return _Loaded(source.name, source.phrase, limit, source.window, content, source)
 
 
 def _read(path: Path) -> bytes:
@@ -336,7 +338,7 @@ def _show(path: Path, samples: int, results: Sequence[_Result], as_json: bool) -
             said = ", ".join(f"{word['ended_s']:.2f} s ({word['score']:.2f})" for word in one.words)
             said = f'"{one.phrase}" ends at {said}'
         else:
-            said = f"nothing (at most {one.highest:.2f}, cutoff {one.cutoff:g})"
+            said = f"nothing (at most {one.highest:.2f}, cutoff {one.cutoff:.2f})"
         how = _agreement(**one.differences) if one.differences else "not compared"
         print(f"  {one.model:<{width}}  {said}; {how}")
 
@@ -368,19 +370,12 @@ def ls(
     for source in known:
         size = source.path.stat().st_size
         if as_json:
-            about = {
-                "name": source.name,
-                "phrase": source.phrase,
-                "cutoff": source.cutoff,
-                "window": source.window,
-            }
-            print(
-                json.dumps(about | {"languages": source.languages, "file": str(source.path), "bytes": size})
-            )
+            about = vars(source) | {"path": str(source.path)}
+            print(json.dumps({"name": source.name, **about, "bytes": size}))
         else:
             languages = ", ".join(source.languages) if source.described else "no manifest"
-            about = f'"{source.phrase}"  cutoff {source.cutoff:g}  {size} bytes  {languages}'
-            print(f"{source.name:<{width}}  {about}")
+            told = f'"{source.phrase}"  cutoff {source.cutoff:g}  {size} bytes  {languages}'
+            print(f"{source.name:<{width}}  {told}")
     if not known and not as_json:
         print("no models here")
 
@@ -434,13 +429,27 @@ def add(
     loaded = _load(model, cutoff)
     if loaded.source is not None:
         _check(loaded.source, loaded.content)
-    named = name or loaded.name
+    named = loaded.name if name is None else name
     Models.path(named)
     with Prompt.open(options.port(context, port, virtual)) as prompt, progress.Bar() as shown:
-        models = Models(prompt, lambda: shown.still("the glasses record: waiting for the end of that"))
-        shown.say("sending")
-        shown.plan(len(loaded.content))
-        models.add(named, loaded.content, shown.step)
+        left = len(loaded.content)
+
+        def begin() -> None:
+            shown.say("sending")
+            shown.plan(left)
+
+        def wait() -> None:
+            shown.still("the glasses record: waiting for the end of that")
+            begin()
+
+        def sent(count: int) -> None:
+            nonlocal left
+            left -= count
+            shown.step(count)
+
+        models = Models(prompt, wait)
+        begin()
+        models.add(named, loaded.content, sent)
     print(f'"{loaded.phrase}" is on the glasses: {FOLDER}/{named}{SUFFIX}, {len(loaded.content)} bytes')
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunette.codecs import SPEECH_RATE, Pcm
-from lunette.picture import BLUE, GREEN, GREY, INK, PAPER, RED, Sheet, label, waveform
+from lunette.picture import BLUE, GREEN, GREY, INK, PAPER, RED, Sheet, waveform
 
 MOST_PANELS = 24
 
-_HEAD, _WAVE, _PANEL, _BETWEEN = 0.34, 0.85, 0.95, 0.08
+_HEAD, _WAVE, _PANEL, _BETWEEN = 0.34, 0.85, 0.8, 0.27
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,11 @@ def draw(path: Path, panels: Sequence[Panel]) -> None:
         peak = float(np.max(np.abs(panel.pcm.astype(np.int32)), initial=0)) / 32768
         waveform(wave, panel.pcm, SPEECH_RATE, BLUE, min(1.0, max(0.03, peak) * 1.1))
         for curve in panel.curves:
-            _curve(next(axes), curve, length)
+            below = next(axes)
+            colour = RED if curve.words else INK
+            sheet.text(below, 0.06, curve.title, fontsize=9.5, fontweight="bold", color=colour)
+            sheet.text(below, 0.06, curve.detail, ha="right", fontsize=8.5)
+            _curve(below, curve, length)
     sheet.time_axis(seconds, "seconds")
     sheet.save(path)
 
@@ -82,4 +86,3 @@ def _curve(axes: Any, curve: Curve, seconds: float) -> None:
     for at in curve.words:
         plot((at, at), (0, 1), color=RED, linewidth=1.6)
         plot((at,), (curve.cutoff,), color=RED, marker="o", markersize=5)
-    label(axes, curve.title, RED if curve.words else INK, curve.detail)
