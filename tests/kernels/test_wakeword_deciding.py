@@ -208,6 +208,7 @@ def test_no_word_without_a_voice(detector):
     # The mean stays up for a while: a voice that is found late still counts.
     assert found(frame + 3) == [frame + 3]
     assert len(run(detector.Detector([Played(probabilities)]))) == 1
+    assert run(detector.Detector([Played(probabilities)], gate=1000)) == []
 
 
 @relaxed
@@ -218,16 +219,37 @@ def test_late_frames_leave_out_whole_steps(detector, late):
     whole, some = Played([0]), Played([0])
     run(detector.Detector([whole]), pcm)
     some.detector = made = detector.Detector([some])
+    attended = windows(made)
     for i in range(80):
         was = made.skipped
         run_one(made, pcm, i, i in late)
         assert made.skipped - was <= (i in late)
     steps = len(whole.heard)
     assert made.steps == len(some.heard)
+    assert [w for w in attended if w // 3 in some.times] == [3 * k + i for k in some.times for i in range(3)]
+    assert len(attended) - 3 * made.steps in (0, 1, 2)  # those of a step that has begun
     assert steps <= made.steps + made.skipped <= steps + 1  # the last may have begun only
     assert some.times == sorted(set(some.times))
     if not made.skipped:
         assert some.heard == whole.heard
+
+
+def windows(made):
+    """The numbers of the windows that a detector attends to, as it does."""
+    feed = made.features.feed
+    number, attended = 0, []
+
+    def noted(pcm, off, n, attend=True):
+        nonlocal number
+        heard = feed(pcm, off, n, attend)
+        if made.features.fresh:
+            if attend:
+                attended.append(number)
+            number += 1
+        return heard
+
+    made.features.feed = noted
+    return attended
 
 
 def run_one(made, pcm, i, late=False):
