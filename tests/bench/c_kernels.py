@@ -25,8 +25,8 @@ _C_TYPES = {
     "uint": "uint32_t ",
 }
 _ARGUMENTS: dict[str, Any] = {"int": ctypes.c_int32, "uint": ctypes.c_uint32}
-# Scalar, as for the chips, whose compilers use no vector instructions; and loops stay loops, where gcc would call
-# memmove, which has them.
+# Scalar, as for the chips, whose compilers use no vector instructions; and loops stay loops, where gcc would
+# call memmove, which has them.
 _SCALAR = ("-fno-tree-vectorize", "-fno-tree-loop-distribute-patterns")
 _OPTIONS = ("-O2", *_SCALAR, "-shared", "-fPIC", "-Wall", "-Wextra")
 # In the file of the functions, so that other arguments than theirs do not compile; by a volatile pointer, so
