@@ -1,5 +1,5 @@
-"""A wake word's network: any that `lunette.wakeword.convert` makes. Its file is described beside that, in
-`host_tools/lunette/wakeword/format.py`.
+"""A wake word's network: any that `host_tools/lunette/wakeword/convert.py` makes. Its file is described in
+`format.py` beside that.
 
 A step takes some vectors of features and gives the probability that the words were just said. All is checked
 when a file is loaded: whoever made it, no kernel reads or writes beside its buffers.
