@@ -254,7 +254,7 @@ def test_on_a_street_what_arrives_is_clear(reports: Reports) -> None:
 
     # The end of the clip both times: the gain takes its time to turn to another talker.
     wearer, other, street = level_db(4.4, 6.4), level_db(10.5, 12.5), level_db(6.9, 7.5)
-    assert -28 < wearer < -18 and abs(other - wearer) < 3.5  # in the air it is 6 dB less
+    assert -28 < wearer < -18 and abs(other - wearer) < 4.5  # in the air it is 6 dB less
     assert min(wearer, other) - street > 22  # in the air it is 14
     runs = json.loads(Path(entry["wav"]).with_suffix(".json").read_text())["end"]["voice"]
     voiced = [(begin / 1000 + entry["started_s"], end / 1000 + entry["started_s"]) for begin, end in runs]

@@ -39,10 +39,14 @@ def _scaled(name: str, after: tuple[object, ...], n: int) -> dict[str, tuple[obj
     layer = _records(n, 10, (-400000, 30000, -900000), _FACTORS, (16, 17, 19))
     few = _records(n, 12, (0, -100000, 20000), (0x8A5A5A5A5, 0xFFFFFFFFF, 0x800000000), (16, 18, 20))
     even = _records(n, 10, (0,), (0x20000000,), (10,))  # halves: a factor of 1/2, and again
+    low = _records(
+        n, 10, (-1000000, 0, -400000), (1023, 1, 700, 333, 512), (2, 1, 3)
+    )  # the lowest part alone
     return {
         "layer": (0, layer, n, _sums(n, *_LARGE), 0, _ADDED, 10, 1, *after),
         "few bits": (0, few, n, _sums(n, *_SMALL), 0, _ADDED, 12, 281, *after),
         "halves": (0, even, n, _sums(n, *range(64)), 0, _ADDED + 32, 10, 257, *after),
+        "small factors": (0, low, n, _sums(n, *_LARGE), 0, _ADDED, 10, 257, *after),
         "from the middle": (0, layer, n - 2, _sums(n, *_LARGE), 2, _ADDED + 100000, 10, 255, *after),
     }
 
