@@ -39,9 +39,8 @@ def _scaled(name: str, after: tuple[object, ...], n: int) -> dict[str, tuple[obj
     layer = _records(n, 10, (-400000, 30000, -900000), _FACTORS, (16, 17, 19))
     few = _records(n, 12, (0, -100000, 20000), (0x8A5A5A5A5, 0xFFFFFFFFF, 0x800000000), (16, 18, 20))
     even = _records(n, 10, (0,), (0x20000000,), (10,))  # halves: a factor of 1/2, and again
-    low = _records(
-        n, 10, (-1000000, 0, -400000), (1023, 1, 700, 333, 512), (2, 1, 3)
-    )  # the lowest part alone
+    # The lower parts alone, with the shifts that let them be seen.
+    low = _records(n, 10, (-1000000, 0, -400000), (1023, 0xFFFFF, 700, 0xA5A5A, 512), (2, 12, 1, 12, 3))
     return {
         "layer": (0, layer, n, _sums(n, *_LARGE), 0, _ADDED, 10, 1, *after),
         "few bits": (0, few, n, _sums(n, *_SMALL), 0, _ADDED, 12, 281, *after),
