@@ -17,7 +17,8 @@ CODECS = ("dvi4", "mulaw", "pcm")
 
 class Coder:
     """`codec` is one of `CODECS` (else ValueError). Coded frames have `frame_samples` and `frame_bytes`, and
-    there are `per_frame` of them in 20 ms. `state` (4 bytes) is what a frame leaves to the next."""
+    there are `per_frame` of them in 20 ms, `bytes` together. `state` (4 bytes) is what a frame leaves to the
+    next."""
 
     def __init__(self, codec):
         self.codec = codec
@@ -27,8 +28,8 @@ class Coder:
 
             self._adpcm = adpcm.encode
             self.encode = self._dvi4
-            self.frame_samples = 320
-            self.frame_bytes = 164
+            self.frame_samples = adpcm.FRAME_SAMPLES
+            self.frame_bytes = adpcm.FRAME_BYTES
         elif codec == "mulaw":
             from glasses.dsp import mulaw
 
@@ -45,11 +46,18 @@ class Coder:
         else:
             raise ValueError("no codec %s" % codec)
         self.per_frame = 320 // self.frame_samples
+        self.bytes = self.per_frame * self.frame_bytes
 
     def reset(self):
         """The start of a recording."""
         state = self.state
         state[0] = state[1] = state[2] = state[3] = 0
+
+    def whole(self, pcm, out, out_off):
+        """Code all 20 ms of `pcm` to `out[out_off:]`."""
+        for i in range(self.per_frame):
+            self.encode(pcm, i * self.frame_samples, out, out_off)
+            out_off += self.frame_bytes
 
     # `encode` is one of these: code `frame_samples` of `pcm` (int16 in the machine's order) from sample
     # `pcm_off` on to `out[out_off:]`, and return `frame_bytes`. None allocates: a bound method takes up to

@@ -8,11 +8,11 @@ import sys
 
 from glasses.coder import Coder
 from glasses.front_end import FrontEnd
+from glasses.parts.microphone import FRAME_SAMPLES
 
 # A runtime from .mpy files is there in less than a second: three of ADPCM, and enough of the others.
 _BYTES = 24600
 _SHORTEST_FRAMES = 75
-_FRAME_SAMPLES = 320
 
 
 class EarlyCapture:
@@ -24,9 +24,8 @@ class EarlyCapture:
         codec, cleaning = sound
         self.front = FrontEnd(microphone, cleaning)
         self.coder = Coder(codec)
-        self.bytes = self.coder.frame_bytes * self.coder.per_frame  # of 20 ms
-        self._room = max(_BYTES // self.bytes, _SHORTEST_FRAMES)
-        self.data = bytearray(self._room * self.bytes)
+        self._room = max(_BYTES // self.coder.bytes, _SHORTEST_FRAMES)
+        self.data = bytearray(self._room * self.coder.bytes)
         self.count = 0  # frames of 20 ms
         self.lost = 0  # samples after those, for which there was no room
         microphone.on_filled = self._take
@@ -46,12 +45,9 @@ class EarlyCapture:
             front.take()
             self.lost += front.gap
             if self.count >= self._room:
-                self.lost += _FRAME_SAMPLES
+                self.lost += FRAME_SAMPLES
                 continue
-            at = self.count * self.bytes
-            for i in range(coder.per_frame):
-                coder.encode(front.pcm, i * coder.frame_samples, self.data, at)
-                at += coder.frame_bytes
+            coder.whole(front.pcm, self.data, self.count * coder.bytes)
             self.count += 1
 
     def end(self):

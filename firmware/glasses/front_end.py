@@ -10,8 +10,6 @@ A stage is a class of `dsp` that works on a frame in place; docs/sound.md has al
 
 from glasses.parts.microphone import FRAME_SAMPLES
 
-CLEANINGS = ("off", "light", "full")
-
 
 class FrontEnd:
     """`microphone` may run already. `take` makes a frame: `pcm` has its 320 samples (int16), `gap` is how

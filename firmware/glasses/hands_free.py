@@ -22,9 +22,8 @@ class HandsFree:
         self._silence = silence_ms // _FRAME_MS
         self._patience = max(_PATIENCE_MS, silence_ms) // _FRAME_MS
         self._coder = coder
-        self._bytes = coder.frame_bytes * coder.per_frame  # of 20 ms
         self._room = max(1, lead_ms // _FRAME_MS)
-        self._ring = bytearray(self._room * self._bytes)
+        self.ring = bytearray(self._room * coder.bytes)
         self._first = 0
         self.waiting = 0  # frames in the ring
         self.trimmed = 0  # frames that went
@@ -49,19 +48,12 @@ class HandsFree:
             self._first = (self._first + 1) % self._room
             self.waiting -= 1
             self.trimmed += 1
-        at = (self._first + self.waiting) % self._room * self._bytes
-        for i in range(coder.per_frame):
-            coder.encode(pcm, i * coder.frame_samples, self._ring, at)
-            at += coder.frame_bytes
+        coder.whole(pcm, self.ring, (self._first + self.waiting) % self._room * coder.bytes)
         self.waiting += 1
 
     def oldest(self):
         """Offset in `ring` of the oldest frame, which leaves it."""
-        at = self._first * self._bytes
+        at = self._first * self._coder.bytes
         self._first = (self._first + 1) % self._room
         self.waiting -= 1
         return at
-
-    @property
-    def ring(self):
-        return self._ring

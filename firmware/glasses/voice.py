@@ -12,9 +12,9 @@ from glasses import hands_free
 from glasses.coder import Coder
 from glasses.dsp import pcm
 from glasses.front_end import FrontEnd
+from glasses.parts.microphone import FRAME_SAMPLES
 from glasses.voiced import Voiced
 
-_FRAME_SAMPLES = 320
 _GAP_BYTES = 3  # of a gap frame: how many samples were lost, little-endian
 _LONGEST_GAP = 0xFFFFFF
 _POLL_MS = 4  # a quarter of the pieces in which the driver delivers
@@ -101,9 +101,7 @@ class Voice:
             recording = self.start("button", t, draft=True)
         if recording is not None and recording.draft:
             self._journal.publish(recording)
-            self._log.info("voice", "recording %d" % recording.number)
-            self._bus.emit("recording", t, recording.number)
-            self._kick()
+            self._announce(recording, t)
 
     def _on_hold_end(self, name, t, value):
         if self._recording is not None and self._recording.meta["cause"] == "button":
@@ -224,8 +222,8 @@ class Voice:
         """What was heard before there was a runtime comes first."""
         early.end()
         for i in range(early.count):
-            self._store(early.data, i * early.bytes)
-        self._samples = early.count * _FRAME_SAMPLES
+            self._store(early.data, i * self._coder.bytes)
+        self._samples = early.count * FRAME_SAMPLES
         if early.lost:
             self._miss(early.lost)
         self.frames += early.count
@@ -240,12 +238,12 @@ class Voice:
         if until_silence:
             self._bus.emit("listening", time.ticks_ms(), True)
         else:
-            self._announce(recording)
+            self._announce(recording, time.ticks_ms())
         return recording
 
-    def _announce(self, recording):
+    def _announce(self, recording, t):
         self._log.info("voice", "recording %d" % recording.number)
-        self._bus.emit("recording", time.ticks_ms(), recording.number)
+        self._bus.emit("recording", t, recording.number)
         self._kick()
 
     def stop(self):
@@ -318,7 +316,7 @@ class Voice:
         gap = front.gap
         if gap:
             self._miss(gap)
-        self._samples += _FRAME_SAMPLES
+        self._samples += FRAME_SAMPLES
         if self._hands_free is None:
             self._code(front.pcm)
         else:
@@ -350,14 +348,14 @@ class Voice:
     def _begin_hands_free(self):
         """The first voice: what was said just before it comes first, and time begins there."""
         waiting = self._hands_free
-        self._samples = (waiting.waiting + 1) * _FRAME_SAMPLES
+        self._samples = (waiting.waiting + 1) * FRAME_SAMPLES
         trimmed_ms = waiting.trimmed * self._mic.frame_ms
         self._began = time.ticks_add(self._began, trimmed_ms)
         self._recording.meta["t"] = time.ticks_add(self._recording.meta["t"], trimmed_ms)
         while waiting.waiting:
             self._store(waiting.ring, waiting.oldest())
         self._journal.publish(self._recording)
-        self._announce(self._recording)
+        self._announce(self._recording, time.ticks_ms())
 
     def _code(self, samples):
         journal = self._journal

@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pymicro_features import MicroFrontend
 from tests.quality.spoken import _Espeak
+from tests.quality.wakeword_inputs import inputs_of
 
 from lunette import mpy, paths
 from lunette.virtual.chip.noises import noise_wave
 from lunette.virtual.cpython import micropython_modules
 from lunette.wakeword import engine, tflite_model
 from lunette.wakeword.convert import convert
-from lunette.wakeword.packaged import Source, find
-from lunette.wakeword.reference import Reference, models
+from lunette.wakeword.packaged import Source, carried, find
+from lunette.wakeword.reference import Reference
 
 from . import emulated, heap32, webassembly
 from .machine_code import ARCHS, Function, functions
@@ -47,19 +47,6 @@ _INSTRUCTIONS, _TIME, _MEMORY = "<= 10", "<= 1.3", f"<= {75 * 1024}"
 _FIRMWARE = paths.FIRMWARE / "glasses" / "wakeword"
 
 
-def _inputs(pcm: np.ndarray[Any, Any]) -> Inputs:
-    """A row for each step, by the reference's features."""
-    raw = np.clip(np.round(pcm), -32768, 32767).astype("<i2").tobytes()
-    frontend, vectors, at = MicroFrontend(), [], 0
-    while at + 320 <= len(raw):
-        heard = frontend.process_samples(raw[at : at + 320])
-        at += 2 * heard.samples_read
-        if heard.features:
-            vectors.append(heard.features)
-    rows = np.clip(np.round(np.array(vectors) / (26 / 255) - 128), -128, 127).astype(np.int8)
-    return rows[: len(rows) // 3 * 3].reshape(-1, 120)
-
-
 def _said(text: str) -> Iterator[np.ndarray[Any, Any]]:
     """It in all voices, speeds and levels."""
     espeak = _Espeak()
@@ -73,12 +60,12 @@ def _said(text: str) -> Iterator[np.ndarray[Any, Any]]:
 def corpus() -> list[Inputs]:
     """Rows of each clip."""
     rng, t = np.random.default_rng(1), np.arange(4 * _RATE)
-    clips = [_inputs(pcm) for text in _TEXTS for pcm in _said(text)]
+    clips = [inputs_of(pcm) for text in _TEXTS for pcm in _said(text)]
     for name, height in itertools.product(_NOISES, (100, 3000)):
         wave = np.resize(noise_wave(name, 1, _RATE), 6 * _RATE)
-        clips.append(_inputs(wave * height / wave.std()))
-    clips.append(_inputs(32767 * np.sin(2 * np.pi * (50 * t / _RATE + 970 * (t / _RATE) ** 2))))
-    clips.append(_inputs(np.zeros(3 * _RATE)))
+        clips.append(inputs_of(wave * height / wave.std()))
+    clips.append(inputs_of(32767 * np.sin(2 * np.pi * (50 * t / _RATE + 970 * (t / _RATE) ** 2))))
+    clips.append(inputs_of(np.zeros(3 * _RATE)))
     clips.append(rng.integers(-128, 128, (2000, 120)).astype(np.int8))
     return clips
 
@@ -201,7 +188,7 @@ def _memory(model: bytes) -> int:
 def measure() -> Iterator[Row]:
     clips = corpus()
     words = [clip for clip in clips if len(clip) < 200]
-    names = sorted(models())
+    names = [source.name for source in carried()]
     files = {name: (source := find(name), convert(source.path.read_bytes(), name)) for name in names}
     for name, (source, model) in files.items():
         found = _compare(source, model, clips)

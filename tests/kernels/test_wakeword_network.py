@@ -8,8 +8,8 @@ import pytest
 import sounds
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymicro_features import MicroFrontend
 from quality.spoken import _Espeak
+from quality.wakeword_inputs import inputs_of
 from stages import DSP_PARENT, _own_kernels
 from thorough import TIMES
 from wakeword_models import BANDS, Shape, build
@@ -18,7 +18,8 @@ from lunette.virtual.equivalents import equivalents
 from lunette.virtual.viper_lint import check_kernel
 from lunette.wakeword import engine, format
 from lunette.wakeword.convert import convert
-from lunette.wakeword.reference import Reference, models
+from lunette.wakeword.packaged import find
+from lunette.wakeword.reference import Reference
 
 relaxed = settings(deadline=None, max_examples=30 * TIMES)
 TINY = Shape(filters=16, blocks=((((16, 5),), 8),))
@@ -33,19 +34,6 @@ def random_rows(count, size, seed=1):
     rows[kinds == 2] = -128
     rows[kinds == 3] = 127
     return rows
-
-
-def inputs_of(pcm):
-    """A network's rows, from the reference's features."""
-    raw = np.clip(np.round(pcm), -32768, 32767).astype("<i2").tobytes()
-    frontend, vectors, at = MicroFrontend(), [], 0
-    while at + 320 <= len(raw):
-        heard = frontend.process_samples(raw[at : at + 320])
-        at += 2 * heard.samples_read
-        if heard.features:
-            vectors.append(heard.features)
-    rows = np.clip(np.round(np.array(vectors) / (26 / 255) - 128), -128, 127).astype(np.int8)
-    return rows[: len(rows) // 3 * 3].reshape(-1, 3 * BANDS)
 
 
 def expected(content, rows):
@@ -74,7 +62,7 @@ def heard():
 
 @pytest.mark.parametrize("name", ["okay_nabu", "hey_jarvis", "hey_mycroft", "alexa"])
 def test_published_models_equal_tensorflow(name, heard):
-    content = models()[name].read_bytes()
+    content = find(name).path.read_bytes()
     made = engine.of_inputs(convert(content), heard)
     theirs = expected(content, heard)
     assert np.array_equal(made.probabilities, theirs)
@@ -126,7 +114,7 @@ def fast():
 
 
 def test_equivalents_equal_tensorflow(fast, heard):
-    content = models()["okay_nabu"].read_bytes()
+    content = find("okay_nabu").path.read_bytes()
     assert np.array_equal(run(fast(convert(content)), heard[:600]), expected(content, heard[:600]))
 
 
@@ -141,7 +129,7 @@ def test_32_bits_are_enough(checked):
 def test_32_bits_are_enough_for_a_published_model(checked, heard):
     from wakeword.network import Network
 
-    content = models()["hey_jarvis"].read_bytes()
+    content = find("hey_jarvis").path.read_bytes()
     rows = np.vstack([heard[60:62], np.full((1, 3 * BANDS), 127, np.int8)])
     assert np.array_equal(run(Network(convert(content)), rows), expected(content, rows))
 

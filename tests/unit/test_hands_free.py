@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -23,14 +24,17 @@ def modules() -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(
             hands_free=importlib.import_module("glasses.hands_free"),
             voiced=importlib.import_module("glasses.voiced"),
+            whole=importlib.import_module("glasses.coder").Coder.whole,
         )
 
 
 class Coder:
     """Codes a frame, which is a number here, into that byte."""
 
-    def __init__(self, per_frame: int):
+    def __init__(self, per_frame: int, whole: Any):
         self.per_frame = per_frame
+        self.bytes = 12
+        self.whole = functools.partial(whole, self)  # the real one's
         self.frame_bytes = 12 // per_frame
         self.frame_samples = 320 // per_frame
 
@@ -42,7 +46,7 @@ class Coder:
 
 def play(modules: SimpleNamespace, voices: str, silence_ms: int, lead_ms: int, per_frame: int = 1) -> Any:
     """(frames that are kept, in order; verdict at the end or None; trimmed)"""
-    take = modules.hands_free.HandsFree(Coder(per_frame), silence_ms, lead_ms)
+    take = modules.hands_free.HandsFree(Coder(per_frame, modules.whole), silence_ms, lead_ms)
     kept: list[int] = []
     for number, voice in enumerate(voices):
         verdict = take.hear(voice == "v")

@@ -3,65 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import wave
-from collections.abc import Callable, Coroutine
-from types import SimpleNamespace
 from typing import Any
 
+import microphone_rig
 import numpy as np
 import pytest
+from microphone_rig import with_chip
 
 from lunette import boards, paths
 from lunette.virtual.chip.chip import Chip
-from lunette.virtual.cpython import micropython_modules, run
-from lunette.virtual.kernels import fast_kernels
 
 POSITIONS = ((-68, -10, 0), (68, -10, 0))
 
 
-def with_chip(test: Callable[[Chip], Coroutine[Any, Any, None]], parts: Any = None) -> None:
-    with micropython_modules(paths.HAL, paths.FIRMWARE):
-        fast_kernels()
-
-        async def main() -> None:
-            chip = Chip("esp32s3", parts=parts)
-            chip.attach_cpython(importlib.import_module("_port"))
-            await test(chip)
-            assert not chip.errors
-
-        run(main())
-
-
 def made(**changes: Any) -> Any:
     """A microphone by the board's data."""
-    from glasses.board import Parts
-
-    data = {"driver": "i2s_microphone", "port": 0, "sck": 4, "ws": 5, "sd": 6} | changes
-    parts = Parts(SimpleNamespace(PARTS={"mic": data}))
-    parts.make_first()
-    assert not parts.problems
-    return parts.microphone
+    return microphone_rig.made({"driver": "i2s_microphone", "port": 0, "sck": 4, "ws": 5, "sd": 6} | changes)
 
 
 async def heard(microphone: Any, frames: int = 10) -> list[np.ndarray[Any, Any]]:
     """What one capture of so many frames gives, an array for each channel."""
-    microphone.prepare()
-    channels: list[list[bytes]] = [[] for _ in range(microphone.channels)]
-    pcm = bytearray(640)
-    microphone.start()
-    for _ in range(frames):
-        for _ in range(100):
-            if microphone.ready():
-                break
-            await asyncio.sleep(0.003)
-        index = microphone.take()
-        for channel, got in enumerate(channels):
-            microphone.read(index, channel, pcm)
-            got.append(bytes(pcm))
-        microphone.give(index)
-    microphone.stop()
-    return [np.frombuffer(b"".join(got), "<i2") for got in channels]
+    return await microphone_rig.heard(microphone, frames)
 
 
 def clip(n: int = 32000) -> np.ndarray[Any, np.dtype[np.int16]]:

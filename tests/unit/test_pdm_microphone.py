@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
+import microphone_rig
 import numpy as np
 import pytest
 from scipy import signal
 
-from lunette import boards, paths
+from lunette import boards
 from lunette.virtual.chip.chip import Chip
-from lunette.virtual.cpython import micropython_modules, run
-from lunette.virtual.kernels import fast_kernels
 
 Sound = np.ndarray[Any, np.dtype[np.float64]]
 MIC = {"driver": "pdm_microphone", "port": 0, "clock": 42, "data": 41, "ws": 3}
@@ -23,45 +21,18 @@ DELAY = 8  # samples, see `Pdm`
 
 
 def with_chip(test: Callable[[Chip], Coroutine[Any, Any, None]], parts: dict[str, Any] | None = None) -> None:
-    with micropython_modules(paths.HAL, paths.FIRMWARE):
-        fast_kernels()
-
-        async def main() -> None:
-            chip = Chip("esp32s3", parts=parts or {"mic": MIC})
-            chip.attach_cpython(importlib.import_module("_port"))
-            await test(chip)
-            assert not chip.errors
-
-        run(main())
+    microphone_rig.with_chip(test, parts or {"mic": MIC})
 
 
 def made(**changes: Any) -> Any:
     """A microphone by the board's data."""
-    from glasses.board import Parts
-
-    parts = Parts(SimpleNamespace(PARTS={"mic": MIC | changes}))
-    parts.make_first()
-    assert not parts.problems
-    return parts.microphone
+    return microphone_rig.made(MIC | changes)
 
 
 async def heard(microphone: Any, frames: int = 15) -> Sound:
     """What one capture of so many frames gives."""
-    microphone.prepare()
-    pcm = bytearray(640)
-    got: list[bytes] = []
-    microphone.start()
-    for _ in range(frames):
-        for _ in range(100):
-            if microphone.ready():
-                break
-            await asyncio.sleep(0.003)
-        index = microphone.take()
-        microphone.read(index, 0, pcm)
-        got.append(bytes(pcm))
-        microphone.give(index)
-    microphone.stop()
-    return np.frombuffer(b"".join(got), "<i2").astype(np.float64)
+    (samples,) = await microphone_rig.heard(microphone, frames)
+    return samples.astype(np.float64)
 
 
 def sine(hz: float, dbfs: float, seconds: float = 2.0) -> np.ndarray[Any, np.dtype[np.int16]]:

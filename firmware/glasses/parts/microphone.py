@@ -18,20 +18,29 @@ _DESCRIPTOR = 256  # samples: what one overrun loses
 _DESCRIPTOR_US = 16000
 _WINDOW = 8
 _TOLERANCE_US = 12000
+_STEP_DB = 6
+_MOST_DB = 30
 
 
 class Microphone(CapturePart):
     """`port` I2S port, `pins` (sck, ws, sd) numbers, `ibuf` bytes of DMA ring, `raw` bytes of a frame as the
-    driver gives it, in `bits` and `form` of machine.I2S. `channels` is how many microphones there are."""
+    driver gives it, in `bits` and `form` of machine.I2S. `channels` is how many microphones there are.
+
+    The board's `gain` and the attribute `gain_db` add up, in steps of 6 dB, to 0 at least and 30 at most;
+    they count from the next start on. `saturated` is how many samples of this capture were too loud.
+    """
 
     rate = 16000
     frame_ms = FRAME_MS
     channels = 1
-    gain_db = 0  # on top of the board's; for the next capture
-    saturated = 0  # samples of this capture that the gain has clipped
 
-    def __init__(self, light, port, pins, ibuf, raw, bits, form):
+    def __init__(self, light, port, pins, ibuf, raw, bits, form, gain):
         CapturePart.__init__(self, light)
+        self.gain_db = 0
+        self.saturated = 0
+        self._board_db = gain
+        self._up = 0  # bits
+        self._saturated = 0  # in the captures before
         self._port = port
         self._pins = pins
         self._ibuf = ibuf
@@ -71,6 +80,9 @@ class Microphone(CapturePart):
 
     def reset(self):
         """A capture begins: forget the one before."""
+        self._saturated += self.saturated
+        self.saturated = 0
+        self._up = min(max(self._board_db + self.gain_db, 0), _MOST_DB) // _STEP_DB
 
     # --- capture ------------------------------------------------------------------------------
 
@@ -232,4 +244,9 @@ class Microphone(CapturePart):
         return {"saturated": self.saturated} if self.saturated else {}
 
     def counters(self):
-        return {"mic.starts": self.starts, "mic.overruns": self.overruns, "mic.stalls": self.stalls}
+        return {
+            "mic.starts": self.starts,
+            "mic.overruns": self.overruns,
+            "mic.stalls": self.stalls,
+            "mic.saturated": self._saturated + self.saturated,
+        }

@@ -128,20 +128,20 @@ def folder(path: Path) -> Path:
     return path
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, content: str | bytes) -> None:
     """Write a file that appears in one step. Raises LunetteError.
 
     A device or a pipe (/dev/null, /dev/stdout) is written to, never replaced: root could.
     """
+    data = content.encode() if isinstance(content, str) else content
     try:
         if path.exists() and not path.is_file():
-            with path.open("w", encoding="utf-8") as file:
-                file.write(text)
+            path.write_bytes(data)
             return
         path = Path(os.path.realpath(path))  # a link stays one
         new = path.with_name(path.name + ".new")
         path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(text, encoding="utf-8")
+        new.write_bytes(data)
         os.replace(new, path)
     except OSError as error:
         raise LunetteError(f"cannot write {path}: {error.strerror}") from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lunette.commands import options
+from lunette.commands import common, options
 from lunette.errors import LunetteError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def convert(
     content = _converted(source, cutoff)
     target = out or Path(f"{source.name}.mww")
     checked = _check(source, content)
-    _write(target, content)
+    common.write_file(target, content)
     made = packaged.Glasses.of(content)
     before = source.path.stat().st_size
     if as_json:
@@ -97,18 +97,6 @@ def _converted(source: Source, cutoff: float | None) -> bytes:
     except OSError as error:
         raise LunetteError(f"cannot read {source.path}: {error.strerror}") from None
     return converting(content, source.phrase, source.cutoff if cutoff is None else cutoff, source.window)
-
-
-def _write(path: Path, content: bytes) -> None:
-    import os
-
-    new = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_bytes(content)
-        os.replace(new, path)
-    except OSError as error:
-        raise LunetteError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _check(source: Source, content: bytes) -> dict[str, int] | None:

@@ -5,8 +5,8 @@
 The same day gives the same numbers, whenever and however often it is played. Only one at a time in a process:
 the firmware's modules, the clock and the working directory are the process's own (see `workers.py`).
 
-Not modelled: see `EnergyMeter`. Coding speech takes some 5 % of a core, which would add less than 1 % to what
-is drawn while capturing.
+Not modelled: see `EnergyMeter`. Cleaning and coding speech take some 10 % of a core at 240 MHz, which would
+add some 2 % to what is drawn while capturing.
 """
 
 from __future__ import annotations

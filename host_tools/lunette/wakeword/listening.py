@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +13,12 @@ from numpy.typing import NDArray
 
 from lunette import paths
 from lunette.codecs import SPEECH_RATE, Pcm
-from lunette.errors import LunetteError
+from lunette.wakeword import packaged, program
 
 FRAME = 320
 FIRST, HOP = 800, 480
 """Samples until the end of what the first step is of, and of each step after it."""
 
-_HEAR = Path(__file__).with_name("hear.py")
 _SECONDS = 60.0  # of computing, for each minute of sound: a hundred times as long as it takes
 
 
@@ -51,30 +48,10 @@ def hear(pcm: Pcm, models: Sequence[bytes], **options: Any) -> Heard:
 
     `models` are files for the glasses. `options` are those of `hear.py`. Raises LunetteError.
     """
-    from lunette.virtual import interpreter
-
-    with tempfile.TemporaryDirectory(prefix="lunette-") as name:
-        folder = Path(name)
-        (folder / "pcm").write_bytes(np.asarray(pcm, "<i2").tobytes())
-        files = [folder / str(i) for i in range(len(models))]
-        for file, model in zip(files, models, strict=True):
-            file.write_bytes(model)
-        command = interpreter.command(
-            str(_HEAR),
-            str(paths.FIRMWARE / "glasses"),
-            json.dumps(options),
-            *map(str, (folder / "pcm", *files)),
-        )
-        limit = _SECONDS * (1 + len(pcm) / SPEECH_RATE / 60) * max(1, len(models))
-        try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit
-            )
-        except subprocess.TimeoutExpired:
-            raise LunetteError(f"MicroPython has not heard it in {limit:.0f} s") from None
-    if done.returncode:
-        raise LunetteError(f"MicroPython failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
-    rows = np.array([line.split() for line in done.stdout.splitlines()], np.int64)
+    limit = _SECONDS * (1 + len(pcm) / SPEECH_RATE / 60) * max(1, len(models))
+    arguments = [str(paths.FIRMWARE / "glasses"), json.dumps(options)]
+    lines = program.printed("hear.py", arguments, [np.asarray(pcm, "<i2").tobytes(), *models], limit)
+    rows = np.array([line.split() for line in lines], np.int64)
     rows = rows.reshape(-1, 5 + len(models))
     words = tuple(
         Word(fired, end / SPEECH_RATE, (end - ago) / SPEECH_RATE, score / 1000)
@@ -91,12 +68,7 @@ def hear(pcm: Pcm, models: Sequence[bytes], **options: Any) -> Heard:
 def reference(pcm: Pcm, model: Path) -> NDArray[np.int64]:
     """The probability of each step, of 256, by TensorFlow's C runtime as pymicro-wakeword has it.
     LunetteError if that is not installed."""
-    from lunette.wakeword import packaged
-
     package = packaged.package()
-    library = next((Path(package.__file__).parent / "lib").glob("*tensorflowlite_c.*"), None)
-    if library is None:
-        raise LunetteError("pymicro-wakeword has no TensorFlow for this computer")
     # The mean of one is it.
     word = package.MicroWakeWord(
         model.stem,
@@ -105,7 +77,7 @@ def reference(pcm: Pcm, model: Path) -> NDArray[np.int64]:
         probability_cutoff=1,
         sliding_window_size=1,
         trained_languages=[],
-        libtensorflowlite_c_path=library,
+        libtensorflowlite_c_path=packaged.runtime(),
     )
     whole = np.asarray(pcm[: len(pcm) // FRAME * FRAME], "<i2")
     features = list(package.MicroWakeWordFeatures().process_streaming(whole.tobytes()))

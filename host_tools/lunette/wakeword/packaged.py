@@ -71,6 +71,14 @@ def package() -> Any:
     return pymicro_wakeword
 
 
+def runtime() -> Path:
+    """TensorFlow Lite's C library of that package. Raises LunetteError."""
+    found = next((Path(package().__file__).parent / "lib").glob("*tensorflowlite_c.*"), None)
+    if found is None:
+        raise LunetteError("pymicro-wakeword has no TensorFlow for this computer")
+    return found
+
+
 def carried() -> list[Source]:
     """Those of the package, by name. LunetteError if it is not installed."""
     return inside(Path(package().__file__).parent / "models")

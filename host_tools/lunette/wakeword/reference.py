@@ -7,13 +7,12 @@ with.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lunette.errors import LunetteError
+from lunette.wakeword import packaged
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 _POINTER, _INT, _SIZE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_size_t
@@ -32,24 +31,8 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 
-def package() -> Path:
-    """Where `pymicro-wakeword` is. LunetteError if it is not installed."""
-    found = importlib.util.find_spec("pymicro_wakeword")
-    if found is None or not found.submodule_search_locations:
-        raise LunetteError("to compare with TensorFlow Lite: pip install pymicro-wakeword")
-    return Path(found.submodule_search_locations[0])
-
-
-def models() -> dict[str, Path]:
-    """The published models that are in that package, by their names; beside each is its manifest (.json)."""
-    return {path.stem: path for path in sorted((package() / "models").glob("*.tflite"))}
-
-
 def _library() -> ctypes.CDLL:
-    path = next(iter((package() / "lib").glob("*tensorflowlite_c.*")), None)
-    if path is None:
-        raise LunetteError("pymicro-wakeword has no TensorFlow Lite for this computer")
-    library = ctypes.CDLL(str(path))
+    library = ctypes.CDLL(str(packaged.runtime()))
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
