@@ -12,6 +12,7 @@ from glasses import hands_free
 from glasses.coder import Coder
 from glasses.dsp import pcm
 from glasses.front_end import FrontEnd
+from glasses.lead import Lead
 from glasses.parts.microphone import FRAME_SAMPLES
 from glasses.voiced import Voiced
 
@@ -158,7 +159,7 @@ class Voice:
         if until_silence:
             self._front.watch_voice()
             self._hands_free = hands_free.HandsFree(
-                self._coder, self._settings.silence_ms, self._settings.lead_ms
+                Lead(self._coder, self._settings.lead_ms), self._settings.silence_ms
             )
         self._began = self._mic.started_ms
         meta = {
@@ -301,7 +302,7 @@ class Voice:
         if self._front.hears_voice:
             end["voice"] = self._voiced.runs()
         if self._hands_free is not None:
-            end["trimmed_ms"] = self._hands_free.trimmed * self._mic.frame_ms
+            end["trimmed_ms"] = self._hands_free.lead.trimmed * self._mic.frame_ms
         if self._front.using is not None:
             end["using"] = self._front.using
         end.update(self._mic.outcome())
@@ -332,7 +333,7 @@ class Voice:
     def _step_hands_free(self, front):
         verdict = self._hands_free.hear(front.voice)
         if verdict == hands_free.WAIT:
-            self._hands_free.hold_back(front.pcm)
+            self._hands_free.lead.hold_back(front.pcm)
             return
         if verdict == hands_free.NOTHING:
             self._log.info("voice", "nobody spoke")
@@ -347,13 +348,13 @@ class Voice:
 
     def _begin_hands_free(self):
         """The first voice: what was said just before it comes first, and time begins there."""
-        waiting = self._hands_free
-        self._samples = (waiting.waiting + 1) * FRAME_SAMPLES
-        trimmed_ms = waiting.trimmed * self._mic.frame_ms
+        lead = self._hands_free.lead
+        self._samples = (lead.waiting + 1) * FRAME_SAMPLES
+        trimmed_ms = lead.trimmed * self._mic.frame_ms
         self._began = time.ticks_add(self._began, trimmed_ms)
         self._recording.meta["t"] = time.ticks_add(self._recording.meta["t"], trimmed_ms)
-        while waiting.waiting:
-            self._store(waiting.ring, waiting.oldest())
+        while lead.waiting:
+            self._store(lead.ring, lead.oldest())
         self._journal.publish(self._recording)
         self._announce(self._recording, time.ticks_ms())
 

@@ -23,6 +23,7 @@ def modules() -> Iterator[SimpleNamespace]:
     with micropython_modules(paths.HAL, paths.FIRMWARE):
         yield SimpleNamespace(
             hands_free=importlib.import_module("glasses.hands_free"),
+            lead=importlib.import_module("glasses.lead"),
             voiced=importlib.import_module("glasses.voiced"),
             whole=importlib.import_module("glasses.coder").Coder.whole,
         )
@@ -46,24 +47,25 @@ class Coder:
 
 def play(modules: SimpleNamespace, voices: str, silence_ms: int, lead_ms: int, per_frame: int = 1) -> Any:
     """(frames that are kept, in order; verdict at the end or None; trimmed)"""
-    take = modules.hands_free.HandsFree(Coder(per_frame, modules.whole), silence_ms, lead_ms)
+    lead = modules.lead.Lead(Coder(per_frame, modules.whole), lead_ms)
+    take = modules.hands_free.HandsFree(lead, silence_ms)
     kept: list[int] = []
     for number, voice in enumerate(voices):
         verdict = take.hear(voice == "v")
         if verdict == modules.hands_free.WAIT:
-            take.hold_back(number)
+            lead.hold_back(number)
             continue
         if verdict == modules.hands_free.NOTHING:
-            return kept, verdict, take.trimmed
-        while take.waiting:
-            at = take.oldest()
-            stored = bytes(take.ring[at : at + 12])
+            return kept, verdict, lead.trimmed
+        while lead.waiting:
+            at = lead.oldest()
+            stored = bytes(lead.ring[at : at + 12])
             assert stored == stored[:1] * 12
             kept.append(stored[0])
         kept.append(number % 251)
         if verdict == modules.hands_free.END:
-            return kept, verdict, take.trimmed
-    return kept, None, take.trimmed
+            return kept, verdict, lead.trimmed
+    return kept, None, lead.trimmed
 
 
 def test_a_question_in_silence(modules: SimpleNamespace) -> None:
