@@ -54,6 +54,12 @@ def _usb(data):
     return UsbSense(data["pin"], data.get("active", 1))
 
 
+def _worn(data):
+    from glasses.parts.worn_sense import WornSense
+
+    return WornSense(data["pin"], data.get("active", 1), data.get("pull"))
+
+
 def _charger(data):
     from glasses.parts.charger import Charger
 
@@ -100,6 +106,7 @@ class Parts:
         self.battery = None
         self.usb = None
         self.charger = None
+        self.worn = None
         self.speaker = None
         self.buzzer = None
         self.buttons = {}
@@ -138,6 +145,7 @@ class Parts:
         self.battery = self._build("battery", self._declared, _battery)
         self.usb = self._build("usb", self._declared, _usb)
         self.charger = self._build("charger", self._declared, _charger)
+        self.worn = self._build("worn", self._declared, _worn)
         self.speaker = self._build("speaker", self._declared, _speaker)
         self.buzzer = self._build("buzzer", self._declared, _buzzer)
 
@@ -173,6 +181,7 @@ class Parts:
         rest = (
             ("usb", self.usb),
             ("charger", self.charger),
+            ("worn", self.worn),
             ("speaker", self.speaker),
             ("buzzer", self.buzzer),
         )

@@ -101,7 +101,7 @@ class Commands:
     # --- settings -------------------------------------------------------------------------------
 
     def _not_while_recording(self):
-        if self._glasses.voice.capturing:
+        if self._glasses.recording():
             raise Refusal("busy", "recording: flash is not written while the microphone runs")
 
     def _settings(self, request):
@@ -126,10 +126,25 @@ class Commands:
 
     def _check_together(self, name, value):
         settings = self._glasses.settings
+        if name == "wakeword":
+            self._check_models(value)
         if name == "omi" and value is True and settings.security != "open":
             raise Refusal("bad-value", "omi knows no pairing: set security to open first")
         if name == "security" and value == "paired" and settings.omi:
             raise Refusal("bad-value", "omi knows no pairing: set omi to false first")
+
+    def _check_models(self, value):
+        if not isinstance(value, str) or not value.strip():
+            return
+        from glasses import listener
+
+        try:
+            missing = listener.missing(value)
+        except ValueError as error:
+            raise Refusal("bad-value", str(error)) from None
+        if missing:
+            why = "there is no model %s on the glasses: `lunette wakeword add` puts one there"
+            raise Refusal("not-found", why % ", ".join(missing))
 
     # --- recordings -----------------------------------------------------------------------------
 

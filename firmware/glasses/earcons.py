@@ -28,6 +28,7 @@ class Earcons:
         self.played = 0
         self.failed = 0
         if part is not None:
+            bus.now("wake", self._on_wake)
             bus.now("listening", self._on_listening)
             bus.now("recording", self._on_recording)
             bus.now("recorded", self._on_recorded)
@@ -40,6 +41,10 @@ class Earcons:
         return self._part is not None
 
     # --- when ---------------------------------------------------------------------------------
+
+    def _on_wake(self, name, t, value):
+        if self._settings.on_wake != "record":  # else the recording's own follows at once
+            self.play(START)
 
     def _on_listening(self, name, t, value):
         # Hands-free: it begins with the first voice, too late for a tone.

@@ -29,6 +29,7 @@ class FrontEnd:
         self._high_pass = self._activity = None
         self._copy = self._other = None
         self._watching = False  # though nothing is cleaned
+        self.heard = self.pcm  # the frame as it was before the cleaning; the same as `pcm` unless `keep_heard`
         if microphone.channels == 2:
             from glasses.dsp.beam import Beam
 
@@ -73,6 +74,14 @@ class FrontEnd:
             self._copy_frame = copy
             self._copy = bytearray(2 * FRAME_SAMPLES)
 
+    def keep_heard(self):
+        """Have `heard` be what `pcm` was before it was cleaned."""
+        if self.cleaning != "off" and self.heard is self.pcm:
+            from glasses.dsp.pcm import copy
+
+            self._copy_frame = copy
+            self.heard = bytearray(2 * FRAME_SAMPLES)
+
     def reset(self):
         """What comes now has nothing to do with what was before."""
         self.gap = self.level = 0
@@ -94,6 +103,8 @@ class FrontEnd:
             microphone.read(index, 1, self._other)
             microphone.give(index)
             self._beam.run(pcm, self._other)
+        if self.heard is not pcm:
+            self._copy_frame(self.heard, 0, pcm, 0, 2 * FRAME_SAMPLES)
         if self._gain is None:
             self.level = self._peak(pcm, FRAME_SAMPLES)
             if self._watching:

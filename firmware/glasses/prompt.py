@@ -228,7 +228,7 @@ def _why_deaf(running, seconds):
         return "this board has no microphone"
     if running.voice.muted:
         return "the microphone is muted: `lunette mute off` ends that"
-    if running.voice.capturing or microphone.capturing:
+    if running.recording():
         return "the microphone is busy with a recording: try again when that has ended"
     if running.battery is not None and running.battery.may_capture():
         return running.battery.may_capture()

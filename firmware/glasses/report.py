@@ -23,7 +23,10 @@ def counters(glasses):
         glasses.standby,
         glasses.doze,
         glasses.watchdog,
+        glasses.listener,
     ):
+        if part is None:
+            continue
         counts.update(part.counters())
     if glasses.battery is not None:
         counts.update(glasses.battery.counters())
@@ -64,7 +67,9 @@ def status(glasses):
         "hosts": len(glasses.link.guard.bonds.hosts),
         "capturing": glasses.voice.capturing,
         "muted": glasses.voice.muted,
+        "wakeword": None if glasses.listener is None else glasses.listener.status(),
         "level": glasses.voice.level,
+        "worn": None if glasses.parts.worn is None else glasses.parts.worn.present,
         "usb": None if glasses.parts.usb is None else glasses.parts.usb.present,
         "parts": glasses.parts.names(),
         "recordings": len(glasses.journal.recordings),

@@ -80,6 +80,7 @@ class Glasses:
         self.heap_start = 0
         self.heap_peak = 0
         self.running = False
+        self._listen()
 
     def _begin(self, start):
         """Settings, log and what is known of the time before."""
@@ -172,10 +173,10 @@ class Glasses:
             parts.speaker or parts.buzzer, self.bus, self.power, self.log, self.settings, self._muted
         )
         self.security = Security(
-            presence.guard, self.link, self.journal, self.bus, self.log, parts.light, self.capturing
+            presence.guard, self.link, self.journal, self.bus, self.log, parts.light, self.recording
         )
         self.spool = Spool(self.log)
-        self.saver = Saver(self.journal, self.spool, self.log, self.capturing, lambda: self.link.streaming)
+        self.saver = Saver(self.journal, self.spool, self.log, self.recording, lambda: self.link.streaming)
         self.spool.restore(self.journal)
         if self.journal.recordings:
             self.log.info("journal", "%d recordings from before" % len(self.journal.recordings))
@@ -185,6 +186,7 @@ class Glasses:
         self.standby = Standby(self, self._fall, self.doze)
         self.watchdog = Watchdog(self.crashes, self.log, on_starving=self._restart)
         self.watchdog.watch("voice", self._voice_progress)
+        self.listener = None
         self.bus.now("connected", self._on_connected)
         self.bus.now("disconnected", self._on_disconnected)
         if parts.microphone is not None:
@@ -225,7 +227,24 @@ class Glasses:
     def apply_settings(self):
         """Have the services take up settings that were changed while they run."""
         self.log.set_level(self.settings.log_level)
+        self._listen()
+        if self.listener is not None:
+            self.listener.pause()
         self.voice.prepare()
+
+    def _listen(self):
+        """Have a wake word listened for, if one is set: others need not have that code in memory."""
+        if self.listener is not None or not self.settings.wakeword.strip():
+            return
+        from glasses.listener import Listener
+
+        self.listener = self.voice.listener = Listener(self)
+        self.watchdog.watch("wakeword", self.listener.progress)
+        if self.parts.microphone is not None:
+            self.power.manage("listener", "capture", self.listener.pause, self.listener.wake_up)
+        self._services["wakeword"] = self.listener.run
+        if self.running:
+            self._dead.append("wakeword")  # `main` starts it
 
     def on(self, name):
         """Decorator: have the function called with an Event for each event of that name."""
@@ -254,6 +273,12 @@ class Glasses:
         """Whether the microphone runs: flash is not written then."""
         microphone = self.parts.microphone
         return microphone is not None and microphone.capturing
+
+    def recording(self):
+        """The same for whoever is about to write flash: what only listens for a wake word stops for that."""
+        if self.listener is not None:
+            self.listener.pause()
+        return self.capturing()
 
     def _muted(self):
         return self.voice.muted

@@ -64,6 +64,9 @@ class Saver:
                 return recording
         return None
 
+    def _at_hand(self):
+        return bool(self._spool.doomed) or self._writer is not None or self._due() is not None
+
     def _age(self):
         for recording in self._journal.recordings:
             if self._waits(recording) and recording.waited < _WITH_HOST_S:
@@ -182,7 +185,7 @@ class Saver:
                         left += 1
                 await self._finish_writer()
                 await self._sweep()
-                if not self._capturing() and self._waiting() == left:
+                if self._waiting() == left and not self._capturing():
                     return left
                 await self._quiet()
 
@@ -192,10 +195,11 @@ class Saver:
             if not self._pending():
                 await self._flag.wait()
                 continue
-            if self._capturing() or self._due() is None:
+            # Last of all: who asks has the microphone off, if it only listens for a wake word.
+            if not self._at_hand() or self._capturing():
                 await asyncio.sleep_ms(_TICK_MS)
                 self._age()
-            if self._capturing():
+            if not self._at_hand() or self._capturing():
                 continue
             async with self._lock:
                 await self._finish_writer()

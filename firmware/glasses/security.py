@@ -128,10 +128,12 @@ class Security:
 
     def _save(self):
         bonds = self.guard.bonds
-        if not bonds.dirty or self._capturing():
+        if not bonds.dirty:
             return
         now = time.ticks_ms()
         if self._save_at is not None and time.ticks_diff(self._save_at, now) > 0:
+            return
+        if self._capturing():
             return
         try:
             bonds.save()

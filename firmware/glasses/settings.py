@@ -29,6 +29,12 @@ DECLARED = {
     "gain_db": (0, "int", 0, 30),  # of the microphone, in steps of 6; on top of the board's
     "silence_ms": (1200, "int", 200, 30000),  # that ends a hands-free recording
     "lead_ms": (400, "int", 20, 2000),  # before the first voice, which belong to it
+    "wakeword": ("", "text", 0, 100),  # models in /wakeword, by commas; "": none is listened for
+    "sensitivity": ("normal", "choice", ("low", "normal", "high")),  # normal: the model's own cutoff
+    "wake_gate": (False, "bool"),  # a word counts only where somebody speaks
+    "on_wake": ("record", "choice", ("record", "event")),  # event: the app is told, and no more
+    "listen_when": ("always", "choice", ("always", "worn", "charging", "used")),
+    "listen_min": (10, "int", 1, 600),  # after use, for "used"
     "earcons": (True, "bool"),  # short sounds, where there is a speaker or a buzzer
     "log_level": ("info", "choice", ("debug", "info", "warning", "error")),
     "omi": (False, "bool"),  # the Omi app's services; they need security "open"

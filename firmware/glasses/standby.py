@@ -32,7 +32,7 @@ class Standby:
         self._saver = glasses.saver
         self._journal = glasses.journal
         self._fingers = glasses.fingers
-        self._capturing = glasses.capturing
+        self._voice = glasses.voice
         self._stop_capture = glasses.voice.stop
         self._parts = glasses.parts
         self._fall = fall
@@ -46,7 +46,7 @@ class Standby:
         self._off = ""  # why the glasses are to be switched off
         self._let_go = False  # this host was sent away because it wanted nothing
         self.lingered = 0
-        for name in ("press", "recording", "recorded", "connected", "pairing", "paired"):
+        for name in ("press", "wake", "recording", "recorded", "connected", "pairing", "paired"):
             self._bus.now(name, self._on_use)
         self._bus.now("disconnected", self._on_disconnected)
         self._bus.now("long", self._on_long)
@@ -107,11 +107,12 @@ class Standby:
     @property
     def resting(self):
         """A host need not come: nothing waits for it, and it has had its time."""
-        return self._let_go and not self._capturing() and not self._journal.waiting()
+        return self._let_go and not self._voice.capturing and not self._journal.waiting()
 
     # --- reasons to be awake ----------------------------------------------------------------------
 
-    def _idle_s(self):
+    def idle_s(self):
+        """Seconds since the last use, a day at most."""
         now = time.ticks_ms()
         idle = time.ticks_diff(now, self._used_ms)
         if idle > _DAY_MS:  # ticks wrap
@@ -128,7 +129,7 @@ class Standby:
         keep("standby", "pairing", self._link.guard.window_open)
         keep("standby", "unsaved", self._unsaved_s > 0)
         keep("standby", "grace", self._grace_s > 0)
-        keep("standby", "use", self._idle_s() < self._settings.awake_s)
+        keep("standby", "use", self.idle_s() < self._settings.awake_s)
 
     def _second(self):
         self._down_s = self._down_s + 1 if self._fingers.down else 0
@@ -138,7 +139,7 @@ class Standby:
         self._unsaved_s = max(0, self._unsaved_s - 1)
 
     def _advertise(self):
-        idle = self._idle_s()
+        idle = self.idle_s()
         slower = 1
         for since, times in STEPS:
             if idle >= since:
@@ -151,10 +152,10 @@ class Standby:
     def _linger(self):
         """Let a host go that has wanted nothing for long: connected, the glasses last hours, not days."""
         limit = self._settings.linger_s
-        if not limit or not self._link.connected or self._parts.plugged or self._capturing():
+        if not limit or not self._link.connected or self._parts.plugged or self._voice.capturing:
             return
         asked = time.ticks_diff(time.ticks_ms(), self._link.asked_ms) // 1000
-        if min(asked, self._idle_s()) >= limit and self._power.state == "connected":
+        if min(asked, self.idle_s()) >= limit and self._power.state == "connected":
             self._log.info("power", "the host wants nothing: good-bye")
             self.lingered += 1
             self.let_go("rest")

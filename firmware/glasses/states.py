@@ -18,12 +18,14 @@ class State:
 
 
 # Most awake first. The radio needs 80 MHz. Coding speech takes some 5 % of a core at 160 MHz, which leaves
-# room for a full link and for garbage collection within the microphone's 256 ms.
-ORDER = ("active", "connected", "standby", "sleep", "off")
+# room for a full link and for garbage collection within the microphone's 256 ms. A wake word takes some 30 %
+# there, and with cleaning 40: at 80 MHz nothing would be left.
+ORDER = ("active", "listening", "connected", "standby", "sleep", "off")
 TABLE = {
-    "active": State(160, True, ("sense", "show", "capture"), (), ("connected", "standby")),
-    "connected": State(80, True, ("sense", "show"), (), ("active", "standby")),
-    "standby": State(80, True, ("sense",), (), ("active", "connected", "sleep", "off")),
+    "active": State(160, True, ("sense", "show", "capture"), (), ("listening", "connected", "standby")),
+    "listening": State(160, True, ("sense", "show", "capture"), (), ("active", "connected", "standby")),
+    "connected": State(80, True, ("sense", "show"), (), ("active", "listening", "standby")),
+    "standby": State(80, True, ("sense",), (), ("active", "listening", "connected", "sleep", "off")),
     # Both end with a reset. A button leads to `active`, a timer to a beacon, which is standby.
     "sleep": State(0, False, (), ("button", "timer"), ("active", "standby")),
     "off": State(0, False, (), ("button",), ("active", "standby")),

@@ -63,7 +63,8 @@ class Voice:
         self._lost_samples = 0
         self._early = early
         self._may_capture = may_capture
-        self.muted = False
+        self._muted = False
+        self.listener = None  # that has the microphone while there is no recording, or None
         self.level = 0  # peak of the last frame, 0..32767
         self.frames = 0  # of 20 ms, since the start of the glasses
         self.refused = 0
@@ -81,6 +82,17 @@ class Voice:
     @property
     def capturing(self):
         return self._recording is not None
+
+    @property
+    def muted(self):
+        """Presses do not record, and no wake word is listened for."""
+        return self._muted
+
+    @muted.setter
+    def muted(self, muted):
+        self._muted = muted
+        if muted and self.listener is not None:
+            self.listener.pause()
 
     # --- fingers ----------------------------------------------------------------------------
 
@@ -123,6 +135,8 @@ class Voice:
     def start(self, cause, t, draft=False, until_silence=False):
         """Switch the microphone on and open a recording; returns it, or None if the microphone
         is not to be had. `until_silence`: hands-free."""
+        if self.listener is not None:
+            self.listener.pause()
         lent = self._mic is not None and self._mic.capturing and self._early is None
         if self._mic is None or self._recording is not None or lent:
             self.refused += 1
@@ -150,18 +164,25 @@ class Voice:
                 self._log.error("voice", "%s: %s" % (type(error).__name__, error))
                 self._refuse("no memory, or not all files: " + cleaning + ", " + codec)
                 return None
+        waiting = None
+        if until_silence:
+            self._front.watch_voice()
+            waiting = hands_free.HandsFree(
+                Lead(self._coder, self._settings.lead_ms), self._settings.silence_ms
+            )
+        self._open(cause, t, draft, waiting, self._mic.started_ms)
+        if early is not None:
+            self._take_over(early)
+        return self._recording
+
+    def _open(self, cause, t, draft, waiting, began):
         self._power.hold("active", "voice")
         self._stop_at = -1
         self._samples = 0
         self._lost_samples = 0
         self._voiced.reset()
-        self._hands_free = None
-        if until_silence:
-            self._front.watch_voice()
-            self._hands_free = hands_free.HandsFree(
-                Lead(self._coder, self._settings.lead_ms), self._settings.silence_ms
-            )
-        self._began = self._mic.started_ms
+        self._hands_free = waiting
+        self._began = began
         meta = {
             "codec": self._coder.codec,
             "rate": self._mic.rate,
@@ -173,10 +194,31 @@ class Voice:
         if self._front.cleaning != "off":
             meta["cleaning"] = self._front.cleaning
         self._recording = self._journal.open("speech", meta, draft)
-        if early is not None:
-            self._take_over(early)
         self._flag.set()
-        return self._recording
+
+    # --- the listener -------------------------------------------------------------------------
+
+    def lend(self):
+        """(front end, coder) for a listener that starts the microphone, as for a recording. Raises what making
+        them does: MemoryError, ImportError, ValueError."""
+        codec, cleaning, self._mic.gain_db = self.sound()
+        self._make_ready(codec, cleaning)
+        self._front.watch_voice()
+        return self._front, self._coder
+
+    def go_on(self, lead, deaf, word, began):
+        """A hands-free recording with the microphone that the listener has: what is in `lead` comes first, and
+        in the next `deaf` frames no voice counts. `word` is for the metadata: its "ms" is when it ended, since
+        ticks `began`, that of the oldest frame in `lead`. True, or False if nothing is recorded now."""
+        why = self._may_capture() if self._may_capture is not None else ""
+        if why or self._recording is not None:
+            self._refuse(why or "a recording is being made")
+            return False
+        lead.trimmed = 0
+        self._open("wake", began, True, hands_free.HandsFree(lead, self._settings.silence_ms, deaf), began)
+        self._recording.meta["wake"] = word
+        self._bus.emit("listening", time.ticks_ms(), True)
+        return True
 
     def sound(self):
         """(codec, cleaning, gain in dB) as they are set."""
@@ -192,7 +234,7 @@ class Voice:
     def prepare(self):
         """Load and make what the next recording needs. Its microphone's ring would wait for that, too, but
         not on a chip that is busy otherwise."""
-        if self._mic is None or self._recording is not None or self._early is not None:
+        if self._mic is None or self._mic.capturing:  # early, too
             return
         codec, cleaning, _ = self.sound()
         try:
@@ -352,7 +394,10 @@ class Voice:
         self._samples = (lead.waiting + 1) * FRAME_SAMPLES
         trimmed_ms = lead.trimmed * self._mic.frame_ms
         self._began = time.ticks_add(self._began, trimmed_ms)
-        self._recording.meta["t"] = time.ticks_add(self._recording.meta["t"], trimmed_ms)
+        meta = self._recording.meta
+        meta["t"] = time.ticks_add(meta["t"], trimmed_ms)
+        if "wake" in meta:
+            meta["wake"]["ms"] -= trimmed_ms  # less than 0: who waited that long is recorded without it
         while lead.waiting:
             self._store(lead.ring, lead.oldest())
         self._journal.publish(self._recording)

@@ -158,6 +158,10 @@ class Microphone(CapturePart):
     def ready(self):
         return self._done != self._taken
 
+    def behind_ms(self):
+        """How much later than at best the newest filled buffer is looked at: what waits in the driver's ring."""
+        return (time.ticks_diff(time.ticks_us(), self._due_us) - self._base_us) // 1000
+
     def take(self):
         """Index of the oldest filled buffer; `give` it back when it was read. `gap` is what was lost before
         it."""

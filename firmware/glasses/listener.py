@@ -1,0 +1,354 @@
+"""Listening for a wake word: each frame of the microphone is heard by the detector, and then forgotten.
+
+It has the microphone while nothing is recorded, and gives it away at once to whoever wants it: a press, the
+prompt, and those that write flash, which nobody does while the microphone runs (`pause`). Then it listens
+again, if it still may. The light is lit all that time, as whenever the microphone is on.
+"""
+
+import asyncio
+import gc
+import os
+import struct
+import time
+
+from micropython import const
+
+from glasses.lead import Lead
+from glasses.parts.microphone import FRAME_SAMPLES
+
+FOLDER = "wakeword/"  # from the working directory, as all files of the glasses
+SUFFIX = ".mww"
+
+_TICK_MS = 250
+_LOOK_FRAMES = 25  # between two looks at whether it still may
+_AGAIN_MS = 500  # after the last who wanted the microphone off
+_LATE_MS = 120  # of the 256 that the driver's ring holds; then steps are left out
+_SILENT_MS = 200
+_GATE = const(50)  # frames
+
+# A voice so soon after the word is the word's own: it ends up to 0.2 s later than the network says, voice
+# activity goes on for 0.3 s, and the tone that tells of it is heard as well.
+_TAIL_MS = 700
+_MARGIN_MS = 40
+
+# Bytes beside those of the models: features, detector, and the code of both. Counted on a 32-bit heap.
+_BESIDE = const(21504)
+_RESERVE = const(32768)  # that has to stay for all else
+_HEAD = "<4s4BIIHH"
+
+
+def names(setting):
+    """The models of the setting `wakeword`, a list. Raises ValueError for what is no name."""
+    found = []
+    for name in setting.split(","):
+        name = name.strip()
+        if not name:
+            continue
+        for letter in name:
+            if not ("a" <= letter <= "z" or "0" <= letter <= "9" or letter == "_"):
+                raise ValueError("%s is no model's name: they have a to z, 0 to 9 and _" % name)
+        if name not in found:
+            found.append(name)
+    return found
+
+
+def missing(setting):
+    """Those of them that are not on the glasses."""
+    return [name for name in names(setting) if not _exists(FOLDER + name + SUFFIX)]
+
+
+def _exists(path):
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+
+
+def need(paths):
+    """Bytes of heap that these models need. Raises OSError, and ValueError for files that are no models."""
+    total = _BESIDE
+    for path in paths:
+        with open(path, "rb") as file:
+            head = file.read(struct.calcsize(_HEAD))
+        if len(head) < struct.calcsize(_HEAD) or head[:4] != b"LuWW":
+            raise ValueError("%s is no model" % path)
+        _, _, _, _, _, size, _, arena, sums = struct.unpack(_HEAD, head)
+        total += size + arena + 4 * sums
+    return total
+
+
+class Listener:
+    """`glasses` is the runtime. `on`: it listens. `why_not` are the words for why it does not, or ""."""
+
+    def __init__(self, glasses):
+        self._mic = glasses.parts.microphone
+        self._voice = glasses.voice
+        self._bus = glasses.bus
+        self._power = glasses.power
+        self._log = glasses.log
+        self._settings = glasses.settings
+        self._glasses = glasses
+        self._flag = asyncio.ThreadSafeFlag()
+        self._wanted = None  # the settings that are loaded, or that failed to
+        self._failed = ""  # what then was wrong
+        self._models = ()
+        self._detector = None
+        self._lead = None
+        self._front = None
+        self._samples = 0  # since the microphone's start, lost ones too
+        self._paused = None  # type: int | None  # ticks_ms of the last `pause`
+        self.on = False
+        self.why_not = "not yet"
+        self.frames = 0
+        self.wakes = 0
+        self.gaps = 0
+        self._skipped = 0  # by detectors before this one
+
+    # --- when ---------------------------------------------------------------------------------
+
+    def look(self):
+        """Begin or stop, as it may be now."""
+        why = self._why_not()
+        if self.on and why:
+            self._stop()
+        elif not self.on and not why:
+            why = self._begin()
+        if why != self.why_not:
+            self.why_not = why
+            self._log.info("wakeword", "not listening: " + why if why else "listening: " + self.heard_for())
+
+    def _why_not(self):
+        if not self._settings.wakeword.strip():
+            return "the setting wakeword is empty"
+        if self._failed and self._wanted == self._choice():
+            return self._failed
+        if self._mic is None:
+            return "these glasses have no working microphone"
+        if self._voice.muted:
+            return "the microphone is muted"
+        if self._paused is not None:
+            if time.ticks_diff(time.ticks_ms(), self._paused) < _AGAIN_MS:
+                return "the microphone is wanted off"
+            self._paused = None
+        if not self.on and self._mic.capturing:
+            return "a recording is made"
+        return self._battery() or self._when()
+
+    def _battery(self):
+        battery = self._glasses.battery
+        if battery is None:
+            return ""
+        if battery.gauge.critical and not battery.gauge.powered:
+            return "the battery is all but empty"
+        return battery.may_capture()
+
+    def _when(self):
+        when = self._settings.listen_when
+        parts = self._glasses.parts
+        standby = self._glasses.standby
+        if standby.ending:
+            return "they go off"
+        if when == "worn" and (parts.worn is None or not parts.worn.present):
+            return "they are not worn" if parts.worn is not None else "this board cannot tell whether it is worn"
+        if when == "charging" and not (parts.plugged or (parts.charger is not None and parts.charger.charging)):
+            return "they are not charged"
+        if when == "used" and standby.idle_s() >= self._settings.listen_min * 60:
+            return "they were not used for %d min" % self._settings.listen_min
+        return ""
+
+    def pause(self):
+        """Have the microphone off from now on, for half a second at least. Harmless when it does not listen."""
+        self._paused = time.ticks_ms()
+        if self.on:
+            self._stop()
+        self.why_not = "the microphone is wanted off"
+
+    def _choice(self):
+        settings = self._settings
+        return (settings.wakeword, settings.sensitivity, settings.wake_gate, settings.lead_ms, settings.codec)
+
+    def _begin(self):
+        """Why not, or ""."""
+        try:
+            if self._wanted != self._choice():
+                self._load()
+            front, coder = self._voice.lend()
+            front.keep_heard()
+            if self._lead is None or self._lead.coder is not coder:
+                self._lead = None
+                self._lead = Lead(coder, self._settings.lead_ms + _TAIL_MS + _MARGIN_MS)
+            self._mic.start()
+        except (MemoryError, ImportError, OSError, ValueError) as error:
+            self._failed = str(error) or type(error).__name__
+            self._wanted = self._choice()
+            self._detector = self._lead = None
+            self._log.error("wakeword", self._failed)
+            return self._failed
+        self._front = front
+        self._lead.clear()
+        self._detector.reset()
+        self._samples = 0
+        self.on = True
+        self._power.keep("listening", "wakeword", True)
+        self._flag.set()
+        return ""
+
+    def _stop(self):
+        self.on = False
+        self._mic.stop()
+        self._power.keep("listening", "wakeword", False)
+
+    # --- what ---------------------------------------------------------------------------------
+
+    def _load(self):
+        """The detector of the models that are set. Raises MemoryError with the figure, OSError, ValueError."""
+        self._keep_skipped()
+        self._models = ()
+        self._detector = self._lead = None
+        self._failed = ""
+        self._wanted = self._choice()
+        gc.collect()
+        chosen = names(self._settings.wakeword)
+        for name in missing(self._settings.wakeword):
+            raise ValueError("no model %s on the glasses: `lunette wakeword add` puts one there" % name)
+        needed = need([FOLDER + name + SUFFIX for name in chosen])
+        free = gc.mem_free()
+        if needed + _RESERVE > free:
+            raise MemoryError(
+                "%s needs %d KB of memory beside %d for all else, and %d are free"
+                % (self._settings.wakeword, needed // 1024, _RESERVE // 1024, free // 1024)
+            )
+        from glasses.wakeword.detector import Detector
+        from glasses.wakeword.network import Network
+
+        networks = []
+        for name in chosen:
+            with open(FOLDER + name + SUFFIX, "rb") as file:
+                networks.append(Network(file))
+            self._adjust(networks[-1])
+        self._detector = Detector(networks, gate=_GATE if self._settings.wake_gate else 0)
+        self._models = tuple(chosen)
+
+    def _adjust(self, network):
+        """The cutoff for the sensitivity that is set: half as far from 1 if it is low, a quarter less if high."""
+        sensitivity = self._settings.sensitivity
+        if sensitivity == "low":
+            network.cutoff += (255 - network.cutoff) // 2
+        elif sensitivity == "high":
+            network.cutoff -= network.cutoff // 4
+
+    def heard_for(self):
+        """The words that it listens for."""
+        detector = self._detector
+        return "" if detector is None else ", ".join([network.phrase for network in detector.networks])
+
+    # --- hearing: allocates nothing -----------------------------------------------------------
+
+    def step(self):
+        """Hear a frame."""
+        front = self._front
+        late = self._mic.behind_ms() > _LATE_MS
+        front.take()
+        lead = self._lead
+        if front.gap:
+            self._samples += front.gap
+            self.gaps += 1
+            lead.clear()  # a lead with a hole would be none
+        self._samples += FRAME_SAMPLES
+        lead.hold_back(front.pcm)
+        self.frames += 1
+        if self._detector.run(front.heard, front.voice, late) >= 0:
+            self._wake()
+
+    # --- the word -----------------------------------------------------------------------------
+
+    def _wake(self):
+        """The word was said."""
+        detector = self._detector
+        model = self._models[detector.fired]
+        self.wakes += 1
+        said = time.ticks_add(self._mic.started_ms, (self._samples - detector.ago) // 16)
+        self._log.info("wakeword", "%s, %d" % (model, detector.score))
+        phrase = detector.networks[detector.fired].phrase
+        self._bus.emit("wake", said, {"model": model, "phrase": phrase, "score": detector.score})
+        # Who was told of it may have taken the microphone, to record in some other way.
+        if self.on and self._settings.on_wake == "record":
+            self._record(model, said)
+
+    def _record(self, model, said):
+        detector = self._detector
+        lead = self._lead
+        # What is coded is late by the front end's delay: what was said last is yet to come.
+        since = max(0, detector.ago - self._front.delay)
+        surplus = lead.waiting - (self._settings.lead_ms * 16 + since) // FRAME_SAMPLES - 1
+        if surplus > 0:
+            lead.drop(surplus)
+        ended = self._samples - self._front.delay - lead.waiting * FRAME_SAMPLES
+        began = time.ticks_add(self._mic.started_ms, ended // 16)
+        word = {"model": model, "score": detector.score, "ms": time.ticks_diff(said, began)}
+        deaf = max(0, _TAIL_MS * 16 - detector.ago) // FRAME_SAMPLES
+        self.on = False  # the microphone runs on
+        if not self._voice.go_on(lead, deaf, word, began):
+            self._mic.stop()
+        self._lead = None  # it is the recording's now
+        self._power.keep("listening", "wakeword", False)
+
+    # ------------------------------------------------------------------------------------------
+
+    def _silent(self):
+        return not self._mic.ready() and self._mic.silent_ms() > _SILENT_MS
+
+    def _restart(self):
+        self._log.warning("wakeword", "the microphone stalled")
+        try:
+            self._mic.restart()
+        except OSError as error:
+            self._log.error("wakeword", "the microphone does not start again: %s" % error)
+            self.pause()
+
+    async def run(self):
+        """The task."""
+        while True:
+            self.look()
+            if not self.on:
+                try:
+                    await asyncio.wait_for_ms(self._flag.wait(), _TICK_MS)
+                except asyncio.TimeoutError:
+                    pass
+            while self.on:
+                if self._mic.ready():
+                    self.step()
+                    if self.frames % _LOOK_FRAMES == 0:
+                        self.look()
+                    await asyncio.sleep_ms(0)
+                    continue
+                silent = self._silent()
+                await asyncio.sleep_ms(max(4, min(self._mic.due_ms(), 32)))
+                # Looked at twice, as in voice.py.
+                if silent and self.on and self._silent():
+                    self._restart()
+
+    def wake_up(self):
+        """Look now: something has changed."""
+        self._flag.set()
+
+    def progress(self):
+        """For the watchdog."""
+        return self.frames if self.on else None
+
+    def status(self):
+        return {"on": self.on, "words": self.heard_for(), "why_not": self.why_not}
+
+    def _keep_skipped(self):
+        if self._detector is not None:
+            self._skipped += self._detector.skipped
+
+    def counters(self):
+        skipped = self._skipped + (0 if self._detector is None else self._detector.skipped)
+        return {
+            "wakeword.frames": self.frames,
+            "wakeword.wakes": self.wakes,
+            "wakeword.gaps": self.gaps,
+            "wakeword.skipped": skipped,
+        }
