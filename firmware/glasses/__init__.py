@@ -118,6 +118,8 @@ def _prelude():
     elif start.board.PARTS.get(reason, {}).get("driver") == "button":
         start.cause = wake.BUTTON
         start.press(beacon.ago_ms)
+    elif reason == wake.WORN:
+        start.cause = wake.WORN
 
 
 def run():

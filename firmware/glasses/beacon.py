@@ -65,9 +65,15 @@ class Beacon:
             if not self._is_down(pin, level, pull):
                 if pin in stuck:
                     stuck.remove(pin)
-            elif pin not in stuck and (name != "usb" or self._start.slept.get("state") != "off"):
+            elif pin not in stuck and self._counts(name):
                 return name
         return ""
+
+    def _counts(self, name):
+        slept = self._start.slept
+        if name == "worn":
+            return slept.get("worn", False) and slept.get("state") != "off"
+        return name != "usb" or slept.get("state") != "off"
 
     def steps(self):
         """A generator of milliseconds to wait; at its end there is a reason to be awake, or `go_back`'s time.

@@ -1,4 +1,5 @@
-"""Dozing: light sleep with the radio off, and a beacon every `reach_s` seconds.
+"""Dozing: light sleep with the radio off, and a beacon every `reach_s` seconds. While a wake word is listened
+for it is the same without the sleep: the microphone would not run in it.
 
 Memory stays, so there is no start to pay for and a press is heard within a millisecond. It costs more
 than deep sleep all the time: `energy.cheaper_sleep` weighs the two. A stock image cannot keep Bluetooth on in
@@ -18,6 +19,7 @@ from glasses.energy import cheaper_sleep
 # more than on others. Before it runs out, or after an hour, one deep sleep and a fresh start give it back.
 _MOST = 360
 _LEAK_BYTES = 24576
+_LISTEN_MS = 50
 _INTERNAL = 1 << 20  # regions of the heap that are larger are PSRAM, which the stack does not live in
 
 
@@ -56,15 +58,16 @@ class Doze:
             choice = cheaper_sleep(self._currents, self._settings.reach_s)
         return choice == "light"
 
-    async def run(self):
-        """Doze until there is a reason to be awake (True), or deep sleep must do (False)."""
+    async def run(self, listening=False):
+        """Doze until there is a reason to be awake (True), or deep sleep must do (False). `listening`: awake,
+        but for the radio."""
         link = self._link
         self._glasses.account()
         link.stop()
         if self._free is None:
             self._free = _free()
         while not self.stale:
-            pressed = self._sleep()
+            pressed = await self._listen() if listening else self._sleep()
             if pressed is None:
                 link.start()
                 return False
@@ -86,7 +89,8 @@ class Doze:
         """One light sleep. True: a pin has woken us, None: they cannot doze."""
         radio_ms = int(self._currents.get("radio_ms", 0))  # memory stays: only the radio has to start
         timer_ms = sleep.timer_ms(self._settings.reach_s, radio_ms)
-        plan = sleep.plan(self._board, timer_ms, self._glasses.stuck_pins())
+        worn = self._glasses.wakes_when_worn()
+        plan = sleep.plan(self._board, timer_ms, self._glasses.stuck_pins(), worn=worn)
         if plan.down or not self._power.enter("sleep", quiet=True):
             return None
         try:
@@ -100,7 +104,33 @@ class Doze:
         finally:
             self._glasses.meter.light_slept("sleep")
             self._power.enter("standby", quiet=True)
-        return bool(sleep.plan(self._board, None).down)
+        return bool(sleep.plan(self._board, None, worn=worn).down)
+
+    async def _listen(self):
+        """Until the next beacon. True: there is something to be awake for, None: the listening is over."""
+        reach_ms = self._settings.reach_s * 1000
+        began = time.ticks_ms()
+        while not self._needed():
+            if self._power.drowsy:
+                return None
+            self._glasses.account()
+            await asyncio.sleep_ms(_LISTEN_MS)
+            past = time.ticks_diff(time.ticks_ms(), began)
+            if past >= reach_ms:
+                if reach_ms:
+                    return False
+                began = time.ticks_ms()  # which must not become so long ago that ticks wrap
+        return True
+
+    def _needed(self):
+        """Is there a reason to be awake? Locks are what a press or a task of the app leads to."""
+        glasses = self._glasses
+        return (
+            not (self._power.drowsy or self._power.only_listening)
+            or self._fingers.busy
+            or glasses.parts.plugged
+            or glasses.standby.ending  # the battery is empty
+        )
 
     async def _call(self):
         """Be there for hosts, for a moment. True if there is a reason to stay."""
@@ -111,10 +141,7 @@ class Doze:
             if past >= (ENCRYPT_MS if link.guard.peers else WINDOW_MS):
                 return False
             await asyncio.sleep_ms(LOOK_MS)
-            # Locks are what a press or a task of the app leads to. Nobody looks at USB meanwhile.
-            if link.connected or not self._power.drowsy or self._fingers.busy or self._glasses.parts.plugged:
-                return True
-            if self._glasses.standby.ending:  # the battery is empty
+            if link.connected or self._needed():
                 return True
 
     def counters(self):

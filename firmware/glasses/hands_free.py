@@ -12,8 +12,8 @@ _PATIENCE_MS = 8000
 
 
 class HandsFree:
-    """`silence_ms` without a voice end the recording. Until there is one, coded frames wait in `lead` (a Lead).
-    In the next `deaf` frames no voice counts. Allocates only here."""
+    """`silence_ms` without a voice end the recording. Until there is one, coded frames wait in `lead` (a
+    Lead). In the next `deaf` frames no voice counts. Allocates only here."""
 
     def __init__(self, lead, silence_ms, deaf=0):
         self._silence = silence_ms // _FRAME_MS

@@ -15,6 +15,7 @@ from micropython import const
 
 from glasses.lead import Lead
 from glasses.parts.microphone import FRAME_SAMPLES
+from glasses.power import LISTENER
 
 FOLDER = "wakeword/"  # from the working directory, as all files of the glasses
 SUFFIX = ".mww"
@@ -24,7 +25,7 @@ _LOOK_FRAMES = 25  # between two looks at whether it still may
 _AGAIN_MS = 500  # after the last who wanted the microphone off
 _LATE_MS = 120  # of the 256 that the driver's ring holds; then steps are left out
 _SILENT_MS = 200
-_GATE = const(50)  # frames
+_GATE = const(50)  # frames in one of which there was a voice
 
 # A voice so soon after the word is the word's own: it ends up to 0.2 s later than the network says, voice
 # activity goes on for 0.3 s, and the tone that tells of it is heard as well.
@@ -34,6 +35,12 @@ _MARGIN_MS = 40
 # Bytes beside those of the models: features, detector, and the code of both. Counted on a 32-bit heap.
 _BESIDE = const(21504)
 _RESERVE = const(32768)  # that has to stay for all else
+
+# Why not, but not for long.
+_WANTED_OFF = "the microphone is wanted off"
+_RECORDED = "a recording is made"
+_SOON = (_WANTED_OFF, _RECORDED)
+
 _HEAD = "<4s4BIIHH"
 
 
@@ -92,12 +99,13 @@ class Listener:
         self._flag = asyncio.ThreadSafeFlag()
         self._wanted = None  # the settings that are loaded, or that failed to
         self._failed = ""  # what then was wrong
-        self._models = ()
+        self._models = ()  # type: tuple[str, ...]
         self._detector = None
         self._lead = None
         self._front = None
         self._samples = 0  # since the microphone's start, lost ones too
         self._paused = None  # type: int | None  # ticks_ms of the last `pause`
+        self._locked = ""  # the power state that it holds
         self.on = False
         self.why_not = "not yet"
         self.frames = 0
@@ -114,6 +122,8 @@ class Listener:
             self._stop()
         elif not self.on and not why:
             why = self._begin()
+        # Asleep they would not come back to it.
+        self._lock("listening" if self.on else "standby" if why in _SOON else "")
         if why != self.why_not:
             self.why_not = why
             self._log.info("wakeword", "not listening: " + why if why else "listening: " + self.heard_for())
@@ -129,11 +139,12 @@ class Listener:
             return "the microphone is muted"
         if self._paused is not None:
             if time.ticks_diff(time.ticks_ms(), self._paused) < _AGAIN_MS:
-                return "the microphone is wanted off"
+                return self._battery() or self._when() or _WANTED_OFF
             self._paused = None
-        if not self.on and self._mic.capturing:
-            return "a recording is made"
-        return self._battery() or self._when()
+        why = self._battery() or self._when()
+        if not why and not self.on and self._mic.capturing:
+            return _RECORDED
+        return why
 
     def _battery(self):
         battery = self._glasses.battery
@@ -150,19 +161,30 @@ class Listener:
         if standby.ending:
             return "they go off"
         if when == "worn" and (parts.worn is None or not parts.worn.present):
-            return "they are not worn" if parts.worn is not None else "this board cannot tell whether it is worn"
-        if when == "charging" and not (parts.plugged or (parts.charger is not None and parts.charger.charging)):
+            return (
+                "they are not worn" if parts.worn is not None else "this board cannot tell whether it is worn"
+            )
+        if when == "charging" and not (
+            parts.plugged or (parts.charger is not None and parts.charger.charging)
+        ):
             return "they are not charged"
         if when == "used" and standby.idle_s() >= self._settings.listen_min * 60:
             return "they were not used for %d min" % self._settings.listen_min
         return ""
 
+    @property
+    def waits_for_worn(self):
+        """It is to begin when they are put on."""
+        settings = self._settings
+        return settings.listen_when == "worn" and bool(settings.wakeword.strip()) and not self._voice.muted
+
     def pause(self):
-        """Have the microphone off from now on, for half a second at least. Harmless when it does not listen."""
+        """Have the microphone off from now on, for half a second at least. Harmless when it is off."""
         self._paused = time.ticks_ms()
         if self.on:
             self._stop()
-        self.why_not = "the microphone is wanted off"
+            self._lock("standby")
+            self.why_not = _WANTED_OFF
 
     def _choice(self):
         settings = self._settings
@@ -190,19 +212,26 @@ class Listener:
         self._detector.reset()
         self._samples = 0
         self.on = True
-        self._power.keep("listening", "wakeword", True)
         self._flag.set()
         return ""
 
     def _stop(self):
         self.on = False
         self._mic.stop()
-        self._power.keep("listening", "wakeword", False)
+
+    def _lock(self, state):
+        if state == self._locked:
+            return
+        if self._locked:
+            self._power.release(LISTENER)
+        self._locked = state
+        if state:
+            self._power.hold(state, LISTENER)
 
     # --- what ---------------------------------------------------------------------------------
 
     def _load(self):
-        """The detector of the models that are set. Raises MemoryError with the figure, OSError, ValueError."""
+        """The detector of the models that are set. Raises MemoryError with figures, OSError, ValueError."""
         self._keep_skipped()
         self._models = ()
         self._detector = self._lead = None
@@ -231,7 +260,7 @@ class Listener:
         self._models = tuple(chosen)
 
     def _adjust(self, network):
-        """The cutoff for the sensitivity that is set: half as far from 1 if it is low, a quarter less if high."""
+        """The cutoff by the sensitivity: half as far from 1 if that is low, a quarter less if it is high."""
         sensitivity = self._settings.sensitivity
         if sensitivity == "low":
             network.cutoff += (255 - network.cutoff) // 2
@@ -292,7 +321,7 @@ class Listener:
         if not self._voice.go_on(lead, deaf, word, began):
             self._mic.stop()
         self._lead = None  # it is the recording's now
-        self._power.keep("listening", "wakeword", False)
+        self._lock("standby")
 
     # ------------------------------------------------------------------------------------------
 

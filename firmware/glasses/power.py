@@ -12,6 +12,9 @@ import machine
 
 from glasses.states import KINDS, ORDER, TABLE, allowed, path
 
+LISTENER = "wakeword"
+"""Owner of the lock of who listens for a wake word."""
+
 _DEEPEST = ORDER.index("standby")  # of what locks can ask for
 
 
@@ -51,6 +54,11 @@ class Governor:
     def drowsy(self):
         """No lock is held: nobody needs the glasses awake."""
         return not self._locks
+
+    @property
+    def only_listening(self):
+        """No lock is held but that of who listens for a wake word: the radio is not needed."""
+        return len(self._locks) == 1 and LISTENER in self._locks
 
     def watch(self, watcher):
         """Have ``watcher(old, new)`` called just before the state changes."""

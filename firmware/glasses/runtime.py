@@ -30,7 +30,7 @@ from glasses.settings import Settings
 from glasses.spool import Spool
 from glasses.standby import Standby
 from glasses.voice import Voice
-from glasses.wake import BUTTON, TIMER, TOUCH, Start
+from glasses.wake import BUTTON, TIMER, TOUCH, WORN, Start
 from glasses.watchdog import Watchdog
 
 _TICK_MS = 5
@@ -331,7 +331,7 @@ class Glasses:
             self._dead = list(self._services)
             cause = self.start.cause
             self.standby.begin(
-                cause not in (BUTTON, TIMER, TOUCH), cause == TIMER and not self.link.connected
+                cause not in (BUTTON, TIMER, TOUCH, WORN), cause == TIMER and not self.link.connected
             )
             gc.collect()
             self.heap_start = gc.mem_alloc()
@@ -452,7 +452,9 @@ class Glasses:
 
     def _fall(self, state):
         """Into deep sleep. Comes back only when the governor refuses."""
-        if not self.power.enter(state, state == "off"):
+        # Who listens has to start afresh once in a while, because of what Bluetooth leaks: see doze.py.
+        afresh = self.doze.stale and self.power.only_listening
+        if not self.power.enter(state, state == "off" or afresh):
             return
         self.link.stop()
         bonds = self.presence.guard.bonds
@@ -467,13 +469,29 @@ class Glasses:
         notes = self._notes()
         lead_ms = notes.get("lead", sleep.LEAD_MS)
         timer_ms = sleep.timer_ms(reach_s, self.start.boot_ms + lead_ms)
+        if afresh:
+            timer_ms = sleep.SHORTEST_MS
         # Off they are, whatever has been pressed just now.
         stuck = self.stuck_pins() if state == "sleep" else None
         sleep.enter(self.board, state, timer_ms, notes, stuck)
 
     def stuck_pins(self):
-        """Those of buttons that are down when the glasses fall asleep: but not of one pressed just now."""
-        return [self.board.PARTS[name]["pin"] for name in self.fingers.known_down()]
+        """Those of buttons that are down when the glasses fall asleep: but not of one pressed just now. And
+        the one of being worn."""
+        pins = [self.board.PARTS[name]["pin"] for name in self.fingers.known_down()]
+        if self.parts.worn is not None and self.parts.worn.present:
+            pins.append(self.board.PARTS["worn"]["pin"])
+        return pins
+
+    def wakes_when_worn(self):
+        """Asleep, they are to wake when they are put on."""
+        worn = self.parts.worn
+        return (
+            worn is not None
+            and not worn.present
+            and self.listener is not None
+            and self.listener.waits_for_worn
+        )
 
     def _notes(self):
         """What the next start must know."""
@@ -488,6 +506,8 @@ class Glasses:
             notes["lead"] = self.start.slept["lead"]
         if self.voice.muted:
             notes["muted"] = True
+        if self.parts.worn is not None and self.listener is not None and self.listener.waits_for_worn:
+            notes["worn"] = True
         if self.battery is not None:
             try:
                 notes["percent"] = self.battery.percent()

@@ -8,7 +8,7 @@ import machine
 from glasses import clock, wake_sources
 from glasses.retained import retained
 
-_SHORTEST_MS = 500
+SHORTEST_MS = 500
 LEAD_MS = 300  # until a beacon has measured it
 # The last advertisement of a beacon may come so long before its end, the first so long after its beginning:
 # two intervals of 20 ms, the 10 that the link layer adds to each at random, and 20 of everything else.
@@ -26,8 +26,8 @@ def unfit(board):
 
 
 def wake_pins(board):
-    """[(name, pin, active level, pull)] of what may wake that board: its buttons and USB power, as far as
-    they can."""
+    """[(name, pin, active level, pull)] of what may wake that board: its buttons, USB power and being put on,
+    as far as they can."""
     found = []
     for name in board.PARTS:
         data = board.PARTS[name]
@@ -36,6 +36,9 @@ def wake_pins(board):
     usb = board.PARTS.get("usb")
     if usb is not None and not wake_sources.check_pin(board.CHIP, usb["pin"]):
         found.append(("usb", usb["pin"], usb.get("active", 1), None))
+    worn = board.PARTS.get("worn")
+    if worn is not None and not wake_sources.check_pin(board.CHIP, worn["pin"]):
+        found.append(("worn", worn["pin"], worn.get("active", 1), worn.get("pull")))
     return found
 
 
@@ -50,17 +53,18 @@ def timer_ms(reach_s, lead_ms):
     `lead_ms`: from the end of the sleep to the first call."""
     if not reach_s:
         return None
-    return max(_SHORTEST_MS, reach_s * 1000 - lead_ms - _EDGES_MS)
+    return max(SHORTEST_MS, reach_s * 1000 - lead_ms - _EDGES_MS)
 
 
-def plan(board, timer_ms, stuck=None, usb=True):
-    """The wake sources of a sleep that begins now; `timer_ms` or None; `usb`: plugging it in wakes them.
+def plan(board, timer_ms, stuck=None, usb=True, worn=False):
+    """The wake sources of a sleep that begins now; `timer_ms` or None; `usb`: plugging it in wakes them;
+    `worn`: putting them on does.
 
     `stuck`: pins that have been down for long and must not wake them. One that is down and not among those
     was pressed this moment, and wakes them at once. None: all that are down are stuck."""
     pins = []
     for name, pin, level, pull in wake_pins(board):
-        if usb or name != "usb":
+        if (usb or name != "usb") and (worn or name != "worn"):
             pins.append((pin, level, (stuck is None or pin in stuck) and is_down(pin, level, pull)))
     touch = any(board.PARTS[name].get("driver") == "touch" for name in board.PARTS)
     return wake_sources.make_plan(board.CHIP, pins, timer_ms, touch)
@@ -69,7 +73,7 @@ def plan(board, timer_ms, stuck=None, usb=True):
 def enter(board, state, timer_ms, notes, stuck):
     """Sleep, in power state "sleep" or "off". `notes` (JSON) are there for the next start; `stuck` as in
     `plan`."""
-    armed = plan(board, timer_ms, stuck, state != "off")
+    armed = plan(board, timer_ms, stuck, state != "off", notes.get("worn", False) and state != "off")
     notes["state"] = state
     notes["stuck"] = armed.down
     notes["unarmed"] = unfit(board)

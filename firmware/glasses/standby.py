@@ -181,6 +181,8 @@ class Standby:
                 await self._switch_off()
             elif self._power.drowsy:
                 await self._sleep()
+            elif self._power.only_listening:
+                await self._listen()
 
     async def _sleep(self):
         left = await self._saver.save_all()
@@ -194,6 +196,15 @@ class Standby:
                 self._use()
             elif self._power.drowsy and not self._off:
                 self._fall("sleep")
+
+    async def _listen(self):
+        """A wake word is listened for, and nobody needs the radio."""
+        if await self._doze.run(listening=True):
+            self._use()
+            return
+        saved = self._doze.stale and await self._saver.save_all() == 0
+        if saved and self._power.only_listening and not self._off:
+            self._fall("sleep")
 
     async def _switch_off(self):
         self._log.info("power", "off: %s" % self._off)

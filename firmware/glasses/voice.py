@@ -193,30 +193,31 @@ class Voice:
         }
         if self._front.cleaning != "off":
             meta["cleaning"] = self._front.cleaning
-        self._recording = self._journal.open("speech", meta, draft)
+        self._recording = recording = self._journal.open("speech", meta, draft)
         self._flag.set()
+        return recording
 
     # --- the listener -------------------------------------------------------------------------
 
     def lend(self):
-        """(front end, coder) for a listener that starts the microphone, as for a recording. Raises what making
-        them does: MemoryError, ImportError, ValueError."""
+        """(front end, coder) for a listener that starts the microphone, as for a recording. Raises what
+        making them does: MemoryError, ImportError, ValueError."""
         codec, cleaning, self._mic.gain_db = self.sound()
         self._make_ready(codec, cleaning)
         self._front.watch_voice()
         return self._front, self._coder
 
     def go_on(self, lead, deaf, word, began):
-        """A hands-free recording with the microphone that the listener has: what is in `lead` comes first, and
-        in the next `deaf` frames no voice counts. `word` is for the metadata: its "ms" is when it ended, since
-        ticks `began`, that of the oldest frame in `lead`. True, or False if nothing is recorded now."""
+        """A hands-free recording with the microphone that the listener has: what is in `lead` comes first,
+        and in the next `deaf` frames no voice counts. `word` is for the metadata: its "ms" is when it ended,
+        since ticks `began`, that of the oldest frame in `lead`. False: nothing is recorded now."""
         why = self._may_capture() if self._may_capture is not None else ""
         if why or self._recording is not None:
             self._refuse(why or "a recording is being made")
             return False
         lead.trimmed = 0
-        self._open("wake", began, True, hands_free.HandsFree(lead, self._settings.silence_ms, deaf), began)
-        self._recording.meta["wake"] = word
+        waiting = hands_free.HandsFree(lead, self._settings.silence_ms, deaf)
+        self._open("wake", began, True, waiting, began).meta["wake"] = word
         self._bus.emit("listening", time.ticks_ms(), True)
         return True
 

@@ -19,6 +19,7 @@ BUTTON = "button"
 TIMER = "timer"
 TOUCH = "touch"
 USB = "usb"
+WORN = "worn"
 
 _TAP_MS = 40
 _APP_MS = 30000
@@ -155,6 +156,9 @@ class Start:
         if not down and self._plugged():
             self.cause = USB
             return
+        if not down and self._put_on():
+            self.cause = WORN
+            return
         if "talk" not in down:
             # Another button, or one that was let go while the chip started: that was a tap.
             name = down[0] if down else "talk"
@@ -197,6 +201,14 @@ class Start:
 
         usb = self.board.PARTS.get("usb")
         return usb is not None and sleep.is_down(usb["pin"], usb.get("active", 1), None)
+
+    def _put_on(self):
+        if not self.slept.get("worn") or self._is_stuck("worn"):
+            return False
+        from glasses import sleep
+
+        worn = self.board.PARTS["worn"]
+        return sleep.is_down(worn["pin"], worn.get("active", 1), worn.get("pull"))
 
 
 _start = None

@@ -159,7 +159,7 @@ class Microphone(CapturePart):
         return self._done != self._taken
 
     def behind_ms(self):
-        """How much later than at best the newest filled buffer is looked at: what waits in the driver's ring."""
+        """How much later than at best the newest buffer is looked at: what waits in the driver's ring."""
         return (time.ticks_diff(time.ticks_us(), self._due_us) - self._base_us) // 1000
 
     def take(self):
