@@ -28,6 +28,7 @@ class Commands:
         self._restarting = False
         self._falling = False  # asleep soon,
         self._off = False  # or off
+        self.models = None  # what receives them, once a host has asked
         # name: (function, fields that must be there, fields that may be there), with their types
         self._table = {
             "ping": (self._ping, {}, {}),
@@ -45,6 +46,10 @@ class Commands:
             "hosts": (self._hosts, {}, {}),
             "forget": (self._forget, {}, {"host": str, "all": bool}),
             "log": (self._log, {}, {"before": int}),
+            "models": (self._models, {}, {"after": str}),
+            "model": (self._models, {"name": str, "size": int, "crc32": int}, {}),
+            "model_part": (self._models, {"at": int, "data": str}, {}),
+            "model_remove": (self._models, {"name": str}, {}),
             "reboot": (self._reboot, {}, {"force": bool}),
         }  # type: dict[str, tuple]
 
@@ -192,6 +197,17 @@ class Commands:
             voice.stop()
         voice.muted = request["on"]
         return voice.muted
+
+    # --- models -----------------------------------------------------------------------------------
+
+    def _models(self, request):
+        if request["op"] != "models":
+            self._not_while_recording()
+        if self.models is None:
+            from glasses.models import Models
+
+            self.models = Models(self._glasses)
+        return self.models.handle(request)
 
     # --- hosts ----------------------------------------------------------------------------------
 
