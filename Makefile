@@ -7,7 +7,7 @@ MEASURES := $(VENV)/.measures
 TYPINGS := $(VENV)/typings
 STUBS := micropython-esp32-stubs==1.29.0.post1
 
-.PHONY: help setup run flash deploy doctor test thorough lint scenes bench fuzz format clean
+.PHONY: help setup run flash deploy doctor test thorough lint scenes bench bench-wakeword fuzz format clean
 help:
 	@echo "make run     the demo: hold the button, speak, get the recording (out/demo)"
 	@echo "make flash   MicroPython, then the firmware, onto a bare board (BOARD=, PORT=)"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint    ruff, mypy over host tools and firmware, and the rules of viper kernels"
 	@echo "make scenes  real-time scenes on virtual glasses, a row of numbers for each"
 	@echo "make bench   measurements (out/bench.json)"
+	@echo "make bench-wakeword  a wake word beside the C libraries: exactness, which decides, speed, size"
 	@echo "make fuzz    hostile bytes by the hundred thousand, about ten minutes"
 	@echo "make clean   remove .venv and out"
 
@@ -76,6 +77,9 @@ $(MEASURES): $(READY)
 
 bench: $(MEASURES)
 	@$(BIN)/python -m tests.bench
+
+bench-wakeword: $(READY)
+	@$(BIN)/python -m tests.bench.wakeword
 
 fuzz: $(READY)
 	@$(BIN)/python -m tests.fuzz
