@@ -4,7 +4,7 @@ TITLE = "Virtual glasses"
 FLASH_MB = 4
 
 LEFT = ("3V3", 1, 2, 4, 5, 6)
-RIGHT = ("5V", "GND", 8, 9, 10, 11, 12, "BAT+")
+RIGHT = ("5V", "GND", 8, 9, 10, 11, 12, 13, "BAT+")
 
 WIRING = {
     "talk": {"what": "push button", "wires": (("one side", "pin"), ("other side", "GND"))},
@@ -19,6 +19,7 @@ WIRING = {
         "between": ("equal", "equal"),
     },
     "usb": {"what": "USB sense", "wires": (("USB", "pin"),)},
+    "worn": {"what": "wear sensor", "wires": (("VDD", "3V3"), ("OUT", "pin"), ("GND", "GND"))},
     "speaker": {
         "what": "amplifier and speaker",
         "wires": (("VIN", "5V"), ("GND", "GND"), ("BCLK", "sck"), ("LRC", "ws"), ("DIN", "sd")),

@@ -6,9 +6,9 @@ import importlib
 import numpy as np
 import pytest
 import sounds
-from quality.spoken import _Espeak
 from stages import _own_kernels
 
+from lunette.virtual.spoken import wave
 from lunette.wakeword import listening, packaged
 from lunette.wakeword.convert import convert
 
@@ -27,14 +27,9 @@ def models():
     }
 
 
-@pytest.fixture(scope="module")
-def espeak():
-    return _Espeak()
-
-
-def spoken(espeak, text, voice="en-us", words_a_minute=150, peak=9000):
+def spoken(text, voice="en-us", words_a_minute=150, peak=9000):
     """(int16, when it ends in samples): the text with faint noise before and after it."""
-    said = espeak.say(text, voice, words_a_minute)
+    said = wave(text, voice, words_a_minute)
     said = said / np.abs(said).max()
     loud = np.flatnonzero(np.abs(said) > 0.03)
     said = peak * said[loud[0] : loud[-1] + 1]
@@ -91,8 +86,8 @@ SAID = [
 
 
 @pytest.mark.parametrize(("text", "voice", "speed", "model"), SAID)
-def test_a_word_is_heard_once_as_by_the_reference(models, espeak, text, voice, speed, model):
-    pcm, end = spoken(espeak, text, voice, speed)
+def test_a_word_is_heard_once_as_by_the_reference(models, text, voice, speed, model):
+    pcm, end = spoken(text, voice, speed)
     (word,) = compare(pcm, models)
     assert word.model == model
     assert models[MODELS[model]][0].cutoff < word.score <= 1
@@ -105,13 +100,13 @@ def test_a_word_is_heard_once_as_by_the_reference(models, espeak, text, voice, s
     "text",
     ["good morning", "okay, what is the weather today", "a letter for Alex", "hey, my car is off", "no boo"],
 )
-def test_other_words_are_none(models, espeak, text):
-    assert compare(spoken(espeak, text)[0], models) == ()
+def test_other_words_are_none(models, text):
+    assert compare(spoken(text)[0], models) == ()
 
 
 @pytest.mark.parametrize("dbfs", [-38, -6])
-def test_soft_and_loud(models, espeak, dbfs):
-    pcm, _ = spoken(espeak, "okay nabu", "en-us", 150, 32767 * 10 ** (dbfs / 20))
+def test_soft_and_loud(models, dbfs):
+    pcm, _ = spoken("okay nabu", "en-us", 150, 32767 * 10 ** (dbfs / 20))
     assert [word.model for word in compare(pcm, models)] == [0]
 
 
@@ -131,8 +126,8 @@ def test_noise_is_no_word(models, name):
     assert compare(pcm, models) == ()
 
 
-def test_two_words_in_a_row_and_none_while_settling(models, espeak):
-    pcm, _ = spoken(espeak, "okay nabu")
+def test_two_words_in_a_row_and_none_while_settling(models):
+    pcm, _ = spoken("okay nabu")
     early = pcm[int((LEAD_S - 0.5) * RATE) :]
     words = compare(np.concatenate([early, pcm, pcm]), models, MODELS[:1])
     assert len(words) == 2
@@ -142,8 +137,8 @@ def test_two_words_in_a_row_and_none_while_settling(models, espeak):
 # --- Behind, gated, and in CPython ------------------------------------------------------------------------
 
 
-def test_late_frames_do_not_lose_the_word_that_follows(models, espeak):
-    pcm, end = spoken(espeak, "okay nabu")
+def test_late_frames_do_not_lose_the_word_that_follows(models):
+    pcm, end = spoken("okay nabu")
     late = list(range(60, 100))
     heard = listening.hear(pcm, [models["okay_nabu"][1]], late=late)
     assert len(heard.probabilities) + heard.skipped == (len(pcm) // FRAME * FRAME - 800) // 480 + 1
@@ -152,16 +147,16 @@ def test_late_frames_do_not_lose_the_word_that_follows(models, espeak):
     assert abs(word.ended_s - end / RATE) < 0.25
 
 
-def test_the_gate_in_micropython(models, espeak):
-    pcm, end = spoken(espeak, "okay nabu")
+def test_the_gate_in_micropython(models):
+    pcm, end = spoken("okay nabu")
     file = [models["okay_nabu"][1]]
     assert listening.hear(pcm, file, gate=25).words == ()
     frame = end // FRAME
     assert len(listening.hear(pcm, file, gate=25, voice=[frame - 10, frame]).words) == 1
 
 
-def test_cpython_decides_the_same(models, espeak):
-    pcm, _ = spoken(espeak, "okay nabu")
+def test_cpython_decides_the_same(models):
+    pcm, _ = spoken("okay nabu")
     pcm = pcm[: len(pcm) // FRAME * FRAME]
     files = [models[name][1] for name in ("okay_nabu", "alexa")]
     rows, fired = [], []

@@ -8,13 +8,13 @@ import pytest
 import sounds
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quality.spoken import _Espeak
 from quality.wakeword_inputs import inputs_of
 from stages import DSP_PARENT, _own_kernels
 from thorough import TIMES
 from wakeword_models import BANDS, Shape, build
 
 from lunette.virtual.equivalents import equivalents
+from lunette.virtual.spoken import wave
 from lunette.virtual.viper_lint import check_kernel
 from lunette.wakeword import engine, format
 from lunette.wakeword.convert import convert
@@ -41,8 +41,8 @@ def expected(content, rows):
         return reference.steps(rows)
 
 
-def spoken(espeak, text, voice="en-us"):
-    said = espeak.say(text, voice, 140)
+def spoken(text, voice="en-us"):
+    said = wave(text, voice, 140)
     said = np.concatenate([np.zeros(24000), 9000 * said / np.abs(said).max(), np.zeros(8000)])
     return said + np.random.default_rng(1).normal(0, 12, len(said))
 
@@ -50,11 +50,8 @@ def spoken(espeak, text, voice="en-us"):
 @pytest.fixture(scope="module")
 def heard():
     """Rows of speech, words, noise, silence, a full-scale chirp and random numbers, one after the other."""
-    espeak, t = _Espeak(), np.arange(32000)
-    pcm = [
-        spoken(espeak, text)
-        for text in ("okay nabu", "alexa", "hey my croft", "hey jarvis", "okay now boost")
-    ]
+    t = np.arange(32000)
+    pcm = [spoken(text) for text in ("okay nabu", "alexa", "hey my croft", "hey jarvis", "okay now boost")]
     pcm += [sounds.speech(sounds.CLIP_DBFS), sounds.noise("pink", 32000, -30), np.zeros(16000)]
     pcm += [32767 * np.sin(2 * np.pi * (50 * t / 16000 + 1950 * (t / 16000) ** 2))]
     return np.concatenate([*map(inputs_of, pcm), random_rows(300, 3 * BANDS)])

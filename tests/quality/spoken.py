@@ -6,19 +6,17 @@ no part of the repository. All are 16 kHz, and made as loud as the active level 
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lunette import paths
+from lunette.virtual.spoken import wave
 
 from .measures import RATE, Sound, active_level
 
@@ -99,45 +97,10 @@ def recorded() -> Iterator[Sentence]:
 
 
 def spoken() -> Iterator[Sentence]:
-    voice = _Espeak()
     for name, rate, words in _SPOKEN:
-        yield Sentence(f"{name}, {rate}: {words}", words, _levelled(voice.say(words, name, rate)), False)
+        yield Sentence(f"{name}, {rate}: {words}", words, _levelled(wave(words, name, rate)), False)
 
 
 class _Espeak:
-    """eSpeak NG's library, as the wheel espeakng-loader carries it."""
-
-    def __init__(self) -> None:
-        import espeakng_loader
-
-        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
-        synchronous_retrieval = 2
-        data = str(espeakng_loader.get_data_path()).encode()
-        self._rate = self._library.espeak_Initialize(synchronous_retrieval, 0, data, 0)
-        if self._rate <= 0:
-            raise RuntimeError("eSpeak NG does not start")
-        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-        self._chunks: list[Any] = []
-        self._callback = kind(self._take)
-        self._library.espeak_SetSynthCallback(self._callback)
-
-    def _take(self, samples: Any, count: int, _: Any) -> int:
-        if samples and count > 0:
-            self._chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        return 0
-
     def say(self, text: str, voice: str, words_a_minute: int) -> Sound:
-        from scipy import signal
-
-        set_rate, utf8 = 1, 1
-        if self._library.espeak_SetVoiceByName(voice.encode()):
-            raise RuntimeError(f"eSpeak NG has no voice {voice}")
-        self._library.espeak_SetParameter(set_rate, words_a_minute, 0)
-        self._chunks.clear()
-        said = text.encode() + b"\0"
-        self._library.espeak_Synth(said, len(said), 0, 0, 0, utf8, None, None)
-        self._library.espeak_Synchronize()
-        common = gcd(RATE, self._rate)
-        sound = np.concatenate(self._chunks).astype(float)
-        resampled: Sound = signal.resample_poly(sound, RATE // common, self._rate // common)
-        return resampled
+        return wave(text, voice, words_a_minute)

@@ -93,6 +93,7 @@ def drivers(chip: ChipData) -> dict[str, Driver]:
             },
         ),
         "usb_sense": Driver("usb", ("pin",), {}, {"active": _LEVEL}),
+        "worn_sense": Driver("worn", ("pin",), {}, {"active": _LEVEL, "pull": _PULL}),
         "charger": Driver("charger", ("pin",), {}, {"active": _LEVEL}),
         "touch": Driver(None, ()),
         "i2s_speaker": Driver(

@@ -52,7 +52,7 @@ def use_of(part: str, data: Mapping[str, Any], key: str) -> Use:
         return Use("a divider", analog=True)
     if driver == "charger":
         return Use("a charger's STAT", pull="up")
-    return Use("a sense wire")
+    return Use("a sense wire", pull=data.get("pull"))
 
 
 def used(chip: ChipData, parts: Mapping[str, Any]) -> list[tuple[str, str, int]]:

@@ -66,14 +66,26 @@ def pair(button: Button = "talk") -> None:
 
 def say(
     file: Annotated[Path | None, typer.Argument(help="WAV file; a sample sentence without.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="This instead, by eSpeak NG's voices.", show_default=False)
+    ] = None,
+    voice: Annotated[
+        str | None, typer.Option(help="Of a text: en-us, de, en-gb+f3, ...; en-us.", show_default=False)
+    ] = None,
+    rate: Annotated[
+        int | None, typer.Option(help="Of a text: words a minute; 150.", show_default=False)
+    ] = None,
     gain_db: Annotated[float, typer.Option(help="Louder (or softer, below 0) by so much.")] = 0.0,
     azimuth: Azimuth = None,
     distance: Distance = None,
     wait: Annotated[bool, typer.Option(help="End when it has been said.")] = True,
 ) -> None:
-    """Have a sound file heard at the microphone: from the wearer's mouth, or from elsewhere."""
-    path = (file or paths.DATA / "speech.wav").expanduser().absolute()
-    _ask("say", wav=str(path), gain_db=gain_db, wait=wait, **_given(azimuth=azimuth, distance=distance))
+    """Have a sound file or a text heard at the microphone: from the wearer's mouth, or from elsewhere."""
+    path = None
+    if file is not None or text is None:
+        path = str((file or paths.DATA / "speech.wav").expanduser().absolute())
+    what = _given(wav=path, text=text, voice=voice, rate=rate, azimuth=azimuth, distance=distance)
+    _ask("say", gain_db=gain_db, wait=wait, **what)
 
 
 def noise(
@@ -134,6 +146,11 @@ def usb(state: Annotated[options.Switch, typer.Argument(help="on or off.")]) -> 
     _ask("usb", plugged=state is options.Switch.on)
 
 
+def worn(state: Annotated[options.Switch, typer.Argument(help="on or off.")]) -> None:
+    """Put the glasses on, or take them off; not every board can tell."""
+    _ask("worn", on=state is options.Switch.on)
+
+
 def status(as_json: options.Json = False) -> None:
     """Show how the running virtual glasses look from outside."""
     answer = _ask("status")
@@ -164,7 +181,7 @@ def quit_() -> None:
 
 def register(app: typer.Typer) -> None:
     """Make them sub-commands of `app`."""
-    for command in (press, release, tap, double, triple, pair, say, mic, drop, usb, status):
+    for command in (press, release, tap, double, triple, pair, say, mic, drop, usb, worn, status):
         app.command()(command)
     # A negative number must not be taken for an option.
     negative = {"ignore_unknown_options": True}

@@ -15,6 +15,7 @@ from lunette.errors import LunetteError
 
 if TYPE_CHECKING:
     from lunette.codecs import Pcm
+    from lunette.wakeword.loaded import Loaded
     from lunette.wakeword.packaged import Source
 
 app = typer.Typer(
@@ -56,10 +57,10 @@ def convert(
     The JSON manifest beside the model has its phrase and cutoff. What the glasses would hear of some speech
     is then compared with what TensorFlow's C runtime does.
     """
-    from lunette.wakeword import packaged
+    from lunette.wakeword import loaded, packaged
 
     source = packaged.find(model)
-    content = _converted(source, cutoff)
+    content = loaded.converted(source, cutoff)
     target = out or Path(f"{source.name}.mww")
     checked = _check(source, content)
     common.write_file(target, content)
@@ -80,23 +81,6 @@ def convert(
         print(f"not compared with TensorFlow: {packaged.INSTALL}")
     else:
         print(_agreement(**checked))
-
-
-def _converted(source: Source, cutoff: float | None) -> bytes:
-    if cutoff is not None and not 0 < cutoff < 1:
-        raise LunetteError(f"a cutoff of {cutoff:g} is no probability between 0 and 1")
-    try:
-        from lunette.wakeword.convert import convert as converting
-    except ImportError as error:
-        raise LunetteError(
-            f"converting a model needs the package {error.name}: pip install {error.name}"
-        ) from None
-
-    try:
-        content = source.path.read_bytes()
-    except OSError as error:
-        raise LunetteError(f"cannot read {source.path}: {error.strerror}") from None
-    return converting(content, source.phrase, source.cutoff if cutoff is None else cutoff, source.window)
 
 
 def _check(source: Source, content: bytes) -> dict[str, int] | None:
@@ -188,11 +172,11 @@ def test(
     Before and after a recording faint noise is heard, as if the glasses had been listening for a while.
     """
     from lunette.audio_files import read_audio
-    from lunette.wakeword import packaged, plot
+    from lunette.wakeword import loaded, packaged, plot
 
     if out is not None and out.suffix.lower() != ".png":
         raise LunetteError(f"--out {out} is no PNG: give it a name that ends with .png")
-    models = [_load(name, cutoff) for name in model or [source.name for source in packaged.carried()]]
+    models = [loaded.load(name, cutoff) for name in model or [source.name for source in packaged.carried()]]
     if out is not None and len(files) * len(models) > plot.MOST_PANELS:
         raise LunetteError(
             f"{len(models)} models in {len(files)} recordings are too many for one picture: "
@@ -216,43 +200,7 @@ def test(
         raise LunetteError(f"the words are not those of TensorFlow: {', '.join(wrong)}")
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """`source` is None for a file of the glasses, which TensorFlow does not read. `cutoff` is as they have
-    it: one of their probabilities, rounded down."""
-
-    name: str
-    phrase: str
-    cutoff: float
-    window: int
-    content: bytes
-    source: Source | None
-
-
-def _load(name: str, cutoff: float | None) -> _Loaded:
-    from lunette.wakeword import packaged
-
-    path = Path(name).expanduser()
-    if path.suffix == ".mww":
-        if cutoff is not None:
-            raise LunetteError(f"--cutoff is for .tflite files: {name} has its own")
-        content = _read(path)
-        made = packaged.Glasses.of(content)
-        return _Loaded(path.stem, made.phrase, made.cutoff / 256, made.window, content, None)
-    source = packaged.find(name)
-    content = _converted(source, cutoff)
-    limit = packaged.Glasses.of(content).cutoff / 256
-    return _Loaded(source.name, source.phrase, limit, source.window, content, source)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LunetteError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _try(title: str, pcm: Pcm, models: Sequence[_Loaded]) -> tuple[list[_Result], Any]:
+def _try(title: str, pcm: Pcm, models: Sequence[Loaded]) -> tuple[list[_Result], Any]:
     """What each model makes of a recording, and that as a part of a picture."""
     import numpy as np
 
@@ -412,15 +360,16 @@ def add(
     """
     from lunette.commands import progress
     from lunette.console import Prompt
+    from lunette.wakeword import loaded
     from lunette.wakeword.store import FOLDER, SUFFIX, Models
 
-    loaded = _load(model, cutoff)
-    if loaded.source is not None:
-        _check(loaded.source, loaded.content)
-    named = loaded.name if name is None else name
+    made = loaded.load(model, cutoff)
+    if made.source is not None:
+        _check(made.source, made.content)
+    named = made.name if name is None else name
     Models.path(named)
     with Prompt.open(options.port(context, port, virtual)) as prompt, progress.Bar() as shown:
-        left = len(loaded.content)
+        left = len(made.content)
 
         def begin() -> None:
             shown.say("sending")
@@ -437,8 +386,8 @@ def add(
 
         models = Models(prompt, wait)
         begin()
-        models.add(named, loaded.content, sent)
-    print(f'"{loaded.phrase}" is on the glasses: {FOLDER}/{named}{SUFFIX}, {len(loaded.content)} bytes')
+        models.add(named, made.content, sent)
+    print(f'"{made.phrase}" is on the glasses: {FOLDER}/{named}{SUFFIX}, {len(made.content)} bytes')
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from lunette.audio_files import read_audio
 from lunette.errors import LunetteError
+from lunette.virtual import spoken
 from lunette.virtual.chip.sound import Noise
 from lunette.virtual.scene import place
 from lunette.virtual.simulator import VirtualGlasses
@@ -57,9 +58,11 @@ class Performer:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
 
-    def clip(self, name: str) -> Any:
-        """The WAV of that name as 16 kHz mono int16. Raises LunetteError."""
-        path = Path(name)
+    def clip(self, values: dict[str, Any]) -> Any:
+        """What a `say` is to say, as 16 kHz mono int16. It is made once. Raises LunetteError."""
+        if "text" in values:
+            return spoken.clip(values["text"], values["voice"], values["rate"])
+        path = Path(values["wav"])
         path = path if path.is_absolute() else self.folder / path
         if path not in self._clips:
             self._clips[path] = read_audio(path)
@@ -82,8 +85,8 @@ class Performer:
             glasses.release(values["button"])
         elif do == "say":
             # When it will have been said, on the loop's clock.
-            gain_db = float(values["gain_db"])
-            return glasses.sound.say(self.clip(values["wav"]), gain_db=gain_db, place=place(values))
+            clip = await asyncio.to_thread(self.clip, values) if "text" in values else self.clip(values)
+            return glasses.sound.say(clip, gain_db=float(values["gain_db"]), place=place(values))
         elif do == "noise":
             if id(values) not in self._noises:
                 await asyncio.to_thread(self.make_noise, values)
@@ -109,6 +112,8 @@ class Performer:
             glasses.battery(float(values["volts"]))
         elif do == "usb":
             glasses.usb(values["plugged"])
+        elif do == "worn":
+            glasses.worn(values["on"])
         elif do == "mpremote":
             return await self._mpremote([str(a) for a in values["args"]])
         elif do == "set_link":

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 from lunette import paths
 from lunette.acoustics import Point, toward
 from lunette.errors import LunetteError
+from lunette.virtual import spoken
 from lunette.virtual.chip.microphones import BITS, FAULTS, SIDES
 from lunette.virtual.chip.noises import NOISES
 from lunette.virtual.link_model import LinkModel
@@ -46,7 +47,14 @@ ACTIONS: dict[str, dict[str, tuple[Any, Any]]] = {
     "triple": {"button": (str, "talk")},
     "hold": {"button": (str, "talk"), "seconds": (_NUMBER, ...)},
     "pair": {"button": (str, "talk")},
-    "say": {"wav": (str, ...), "gain_db": (_NUMBER, 0.0), **_PLACE},
+    "say": {
+        "wav": (str, None),
+        "text": (str, None),
+        "voice": (str, None),
+        "rate": (int, None),
+        "gain_db": (_NUMBER, 0.0),
+        **_PLACE,
+    },
     "noise": {"kind": (str, "white"), "level_dbfs": (_NUMBER, -50.0), "seconds": (_NUMBER, 0.0), **_PLACE},
     "mic": {
         "channel": (str, "left"),
@@ -68,10 +76,11 @@ ACTIONS: dict[str, dict[str, tuple[Any, Any]]] = {
     "power_on": {},
     "battery": {"volts": (_NUMBER, ...)},
     "usb": {"plugged": (bool, ...)},
+    "worn": {"on": (bool, ...)},
     "write": {"characteristic": (str, ...), "hex": (str, ...)},
     "mpremote": {"args": (list, ...)},
 }
-_TOP = {"duration_s", "board", "host", "link", "settings", "at"}
+_TOP = {"duration_s", "models", "board", "host", "link", "settings", "at"}
 
 
 @dataclass
@@ -84,7 +93,8 @@ class Action:
 @dataclass
 class Scene:
     """`duration_s` seconds after the glasses are up; `actions` in the order of their times. `paired`: the
-    host was paired with the glasses before. `journal_kb` replaces what the board says."""
+    host was paired with the glasses before. `journal_kb` replaces what the board says. `models` are the wake
+    words on their flash: files, or names of the package pymicro-wakeword."""
 
     duration_s: float
     board: str = "virtual"
@@ -94,6 +104,7 @@ class Scene:
     folder: Path = field(default_factory=Path)
     paired: bool = True
     journal_kb: int | None = None
+    models: tuple[str, ...] = ()
 
 
 def load(path: Path) -> Scene:
@@ -134,6 +145,9 @@ def parse(data: dict[str, Any], where: str = "scene", folder: Path | None = None
         model = LinkModel(**link)
     except (ValueError, TypeError) as error:
         raise LunetteError(f"{where} [link]: {error}") from None
+    models = data.get("models", [])
+    if not isinstance(models, list) or not all(isinstance(model, str) and model for model in models):
+        raise LunetteError(f"{where}: models must be a list of names or files")
     settings = data.get("settings", {})
     if not isinstance(settings, dict):
         raise LunetteError(f"{where}: [settings] must be a table")
@@ -157,6 +171,7 @@ def parse(data: dict[str, Any], where: str = "scene", folder: Path | None = None
         folder or Path(),
         host.get("paired", True),
         None if journal_kb is None else int(journal_kb),
+        tuple(models),
     )
 
 
@@ -196,6 +211,8 @@ def arguments(do: str, given: dict[str, Any], where: str) -> dict[str, Any]:
             raise LunetteError(f"{where} ({do}): distance must be above 0")
         if do == "noise":
             _one_of(values, "kind", NOISES, f"{where} ({do})")
+    if do == "say":
+        _check_said(values, f"{where} ({do})")
     if do == "mic":
         _check_microphone(values, f"{where} ({do})")
     if do in ("hold", "host_stall", "stall") and not values["seconds"] > 0:
@@ -267,6 +284,27 @@ def _check_microphone(values: dict[str, Any], where: str) -> None:
         raise LunetteError(f"{where}: a sample has bits 0 to {BITS - 1}, with a sign")
     if values.get("noise_dbfs", -1) > 0:
         raise LunetteError(f"{where}: noise_dbfs cannot be above 0")
+
+
+def _check_said(values: dict[str, Any], where: str) -> None:
+    if ("wav" in values) == ("text" in values):
+        raise LunetteError(f"{where}: one of: wav, text")
+    if "text" not in values:
+        if "voice" in values or "rate" in values:
+            raise LunetteError(f"{where}: voice and rate are for text")
+        return
+    if not values["text"].strip():
+        raise LunetteError(f"{where}: text has no words")
+    rate = values.setdefault("rate", spoken.RATE)
+    if rate not in spoken.RATES:
+        first, last = spoken.RATES[0], spoken.RATES[-1]
+        raise LunetteError(f"{where}: rate = {rate} is not from {first} to {last} words a minute")
+    values.setdefault("voice", spoken.VOICE)
+    if spoken.installed():  # else that is what whoever plays it is told
+        try:
+            spoken.check(values["voice"])
+        except LunetteError as error:
+            raise LunetteError(f"{where}: {error}") from None
 
 
 def place(values: dict[str, Any]) -> Point | None:

@@ -126,6 +126,7 @@ class VirtualGlasses:
             self.chip.pins.watch(watch)
         self.battery(4.0)
         self.usb(True)
+        self.worn(True)
         for part in self.board.parts:
             if self.board.parts[part].get("driver") == "button":
                 self.release(part)
@@ -284,6 +285,13 @@ class VirtualGlasses:
         if data is not None:
             active = int(data.get("active", 1))
             self.chip.pins.drive(int(data["pin"]), active if plugged else 1 - active)
+
+    def worn(self, on: bool) -> None:
+        """Put the glasses on, or take them off. Not every board can tell."""
+        data = self.board.parts.get("worn")
+        if data is not None:
+            active = int(data.get("active", 1))
+            self.chip.pins.drive(int(data["pin"]), active if on else 1 - active)
 
     @property
     def asleep(self) -> bool:

@@ -137,6 +137,7 @@ class Stage:
         if scene.journal_kb is not None:
             board = boards.load(scene.board).path.read_bytes()
             files["board.py"] = board + b"\nJOURNAL_KB = %d\n" % scene.journal_kb
+        files |= self._models()
         glasses = self.glasses = VirtualGlasses(
             air, scene.board, settings=settings, files=files, observe=self._on_glasses
         )
@@ -148,7 +149,7 @@ class Stage:
         try:
             for action in scene.actions:  # a missing clip is told, and noise made, before anything starts
                 if action.do == "say":
-                    performer.clip(action.values["wav"])
+                    performer.clip(action.values)
                 elif action.do in ("press", "release"):
                     glasses.button(action.values["button"])
                 elif action.do == "noise":
@@ -193,6 +194,20 @@ class Stage:
             await glasses.close()
             bleak_backend.use_air(None)
             await air.close()
+
+    def _models(self) -> dict[str, bytes]:
+        """The scene's wake words, as files of the glasses. Raises LunetteError."""
+        if not self.scene.models:
+            return {}
+        from lunette.wakeword.loaded import load
+        from lunette.wakeword.store import Models
+
+        files = {}
+        for model in self.scene.models:
+            beside = self.scene.folder / model
+            made = load(str(beside) if beside.is_file() else model)
+            files[Models.path(made.name)] = made.content
+        return files
 
     async def _up(self, listening: asyncio.Task[None]) -> None:
         """The scene's clock starts when the glasses are up and the host has found them; a stranger has as

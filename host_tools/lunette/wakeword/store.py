@@ -15,9 +15,9 @@ from lunette.console import Failed
 from lunette.console.errors import understood
 from lunette.deploy.remote import Remote, Runs, failures
 from lunette.errors import LunetteError
+from lunette.wakeword.loaded import SUFFIX
 
 FOLDER = "/wakeword"
-SUFFIX = ".mww"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,31}")
 _PATIENCE_S = 60.0
