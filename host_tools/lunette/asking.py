@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import abc
+import asyncio
+import base64
+import zlib
+from collections.abc import Callable
 from typing import Any
 
-from lunette.errors import Disconnected
+from lunette.errors import Disconnected, Refused
+
+_PIECE = 336  # bytes of a model in one request: some 500 of 512, in base64
+_AGAIN_S = 0.5  # between two tries while they record
+_STUCK = 5  # times that nothing comes of going back
 
 
 class Asking(abc.ABC):
@@ -69,6 +77,58 @@ class Asking(abc.ABC):
                 return lines
             lines = page + lines
 
+    async def models(self) -> dict[str, Any]:
+        """Their models of wake words: `models`, by name, with `name`, `bytes`, `whole`, `phrase` and `cutoff`
+        (of 255) each; and `free`, bytes of the largest that there is room for."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = await self.request("models", **({"after": found[-1]["name"]} if found else {}))
+            found += page["models"]
+            if not page.get("more") or not page["models"]:
+                return {"models": found, "free": page["free"]}
+
+    async def add_model(
+        self,
+        name: str,
+        content: bytes,
+        *,
+        reached: Callable[[int], None] = lambda at: None,
+        waiting: Callable[[str], None] = lambda why: None,
+        patience: float = 60.0,
+    ) -> bool:
+        """Bring a model of a wake word (what `lunette wakeword convert` makes) onto them, under that name. What
+        had the name stays until the new one is whole there. False if it is there already.
+
+        `reached` is told how many bytes are there, as it grows. While they record nothing is written:
+        `waiting` is told of it once, and after `patience` seconds Refused is raised, "busy".
+        """
+        opening = {"op": "model", "name": name, "size": len(content), "crc32": zlib.crc32(content)}
+        patient = _Patience(self, waiting, patience)
+        at = await patient.ask(opening)
+        if at >= len(content):
+            return False
+        stuck = furthest = 0
+        while at < len(content):
+            reached(at)
+            data = base64.b64encode(content[at : at + _PIECE]).decode()
+            try:
+                came = await patient.ask({"op": "model_part", "at": at, "data": data})
+            except (Refused, Disconnected) as error:
+                lost = isinstance(error, Disconnected) or error.code == "order"
+                stuck += 1
+                if not lost or stuck > _STUCK:
+                    raise
+                came = await patient.ask(opening)  # where were we?
+            if came > furthest:
+                stuck, furthest = 0, came
+            at = came
+        reached(at)
+        return True
+
+    async def remove_model(self, name: str) -> bool:
+        """Remove a model of a wake word; returns whether they were set to listen for it, which ends."""
+        return bool(await self.request("model_remove", name=name))
+
     async def identify(self) -> None:
         """Have them blink."""
         await self.request("identify")
@@ -105,3 +165,27 @@ class Asking(abc.ABC):
         if me:
             await self.unpair()
         return gone
+
+
+class _Patience:
+    """Requests that are made again while the glasses are busy. `waiting` is told why, once."""
+
+    def __init__(self, glasses: Asking, waiting: Callable[[str], None], seconds: float):
+        self._glasses = glasses
+        self._waiting = waiting
+        self._seconds = seconds
+        self._told = False
+
+    async def ask(self, fields: dict[str, Any]) -> int:
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._seconds
+        while True:
+            try:
+                return int(await self._glasses.request(**fields))
+            except Refused as error:
+                if error.code != "busy" or clock() >= until:
+                    raise
+                if not self._told:
+                    self._waiting(str(error))
+                self._told = True
+            await asyncio.sleep(_AGAIN_S)
