@@ -99,8 +99,3 @@ def recorded() -> Iterator[Sentence]:
 def spoken() -> Iterator[Sentence]:
     for name, rate, words in _SPOKEN:
         yield Sentence(f"{name}, {rate}: {words}", words, _levelled(wave(words, name, rate)), False)
-
-
-class _Espeak:
-    def say(self, text: str, voice: str, words_a_minute: int) -> Sound:
-        return wave(text, voice, words_a_minute)
