@@ -55,10 +55,10 @@ class Glasses:
     def __init__(self, disk: Folder):
         from glasses import models
 
-        disk.plug(models)
-        disk.allowed = lambda: not self.busy
         self.disk = disk
         self.busy = False
+        disk.plug(models)
+        disk.allowed = lambda: not self.busy
         self.asked = 0  # whether somebody may write
         self.told: list[str] = []
         self.changed: list[str] = []

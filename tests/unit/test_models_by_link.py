@@ -135,7 +135,8 @@ def test_an_answer_that_is_lost(folder: Path) -> None:
     """Of a piece in the middle, of two in a row, and of the last one, with which the file got its name."""
 
     async def main(world: World) -> None:
-        async with Deaf(ADDRESS, backends=world.backends()) as client:
+        client = Deaf(ADDRESS, backends=world.backends())
+        async with client:
             assert await client.add_model("ask", model(3000)) is True
         assert there(folder) == {"ask.mww": model(3000)} and client.asked == 14
 
@@ -154,7 +155,8 @@ class Nowhere(GlassesClient):
 
 def test_who_gets_nowhere_gives_up(folder: Path) -> None:
     async def main(world: World) -> None:
-        async with Nowhere(ADDRESS, backends=world.backends()) as client:
+        client = Nowhere(ADDRESS, backends=world.backends())
+        async with client:
             with pytest.raises(Refused):
                 await client.add_model("ask", model())
             assert client.asked == 6
