@@ -126,7 +126,10 @@ class Listener:
         self._lock("listening" if self.on else "standby" if why in _SOON else "")
         if why != self.why_not:
             self.why_not = why
-            self._log.info("wakeword", "not listening: " + why if why else "listening: " + self.heard_for())
+            if why != self._failed:  # which was told already
+                self._log.info(
+                    "wakeword", "not listening: " + why if why else "listening: " + self.heard_for()
+                )
 
     def _why_not(self):
         if not self._settings.wakeword.strip():
@@ -219,6 +222,11 @@ class Listener:
         self.on = False
         self._mic.stop()
 
+    def suspend(self):
+        """For the governor, which goes to a state without capture whatever is held."""
+        if self.on:
+            self._stop()
+
     def _lock(self, state):
         if state == self._locked:
             return
@@ -253,8 +261,11 @@ class Listener:
 
         networks = []
         for name in chosen:
-            with open(FOLDER + name + SUFFIX, "rb") as file:
-                networks.append(Network(file))
+            try:
+                with open(FOLDER + name + SUFFIX, "rb") as file:
+                    networks.append(Network(file))
+            except ValueError as error:
+                raise ValueError("%s: %s" % (name, error)) from None
             self._adjust(networks[-1])
         self._detector = Detector(networks, gate=_GATE if self._settings.wake_gate else 0)
         self._models = tuple(chosen)

@@ -241,7 +241,7 @@ class Glasses:
         self.listener = self.voice.listener = Listener(self)
         self.watchdog.watch("wakeword", self.listener.progress)
         if self.parts.microphone is not None:
-            self.power.manage("listener", "capture", self.listener.pause, self.listener.wake_up)
+            self.power.manage("listener", "capture", self.listener.suspend, self.listener.wake_up)
         self._services["wakeword"] = self.listener.run
         if self.running:
             self._dead.append("wakeword")  # `main` starts it
