@@ -70,7 +70,7 @@ def say(
         str | None, typer.Option(help="This instead, by eSpeak NG's voices.", show_default=False)
     ] = None,
     voice: Annotated[
-        str | None, typer.Option(help="Of a text: en-us, de, en-gb+f3, ...; en-us.", show_default=False)
+        str | None, typer.Option(help="Of a text: en-us, de, en-us+f3, ...; en-us.", show_default=False)
     ] = None,
     rate: Annotated[
         int | None, typer.Option(help="Of a text: words a minute; 150.", show_default=False)

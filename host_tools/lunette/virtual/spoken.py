@@ -46,11 +46,9 @@ def installed() -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _voices() -> tuple[frozenset[str], frozenset[str]]:
-    """(languages, speakers) that eSpeak NG has: the voice "en-us+f3" is of both."""
+    """(languages, speakers) that eSpeak NG has: the voice "en-us+f3" is of both. They are files."""
     data = Path(_package().get_data_path())
-    files = [path for path in (data / "lang").rglob("*") if path.is_file()]
-    lines = [line.split() for path in files for line in path.read_text("utf-8").splitlines()]
-    languages = frozenset(words[1] for words in lines if len(words) > 1 and words[0] == "language")
+    languages = frozenset(path.name.lower() for path in (data / "lang").rglob("*") if path.is_file())
     return languages, frozenset(path.name for path in (data / "voices" / "!v").iterdir())
 
 
@@ -60,7 +58,7 @@ def check(voice: str) -> None:
     language, plus, speaker = voice.partition("+")
     if language not in languages:
         raise LunetteError(
-            f"eSpeak NG has no voice {voice!r}: they are called by their language, as en-us, en-gb, de, fr"
+            f"eSpeak NG has no voice {voice!r}: they are called by their language, as en-us, en, de, fr"
         )
     if plus and speaker not in speakers:
         raise LunetteError(f"eSpeak NG has no voice {voice!r}: speakers are +f1 to +f5, +m1 to +m8, and more")

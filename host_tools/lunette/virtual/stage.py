@@ -58,6 +58,7 @@ class Stage:
         self._events: list[dict[str, Any]] = []
         self._start = 0.0
         self._frames: list[tuple[Recording, int, float]] = []  # its length with this frame, when
+        self._lit: list[tuple[float, bool]] = []  # when the light changed, and to what
         self._starts: list[float] = []  # when the firmware was (re)started
         # The firmware's count of its starts, with the times of those in which a host came: more than one
         # where they have slept in between, since a wake-up goes on with the count.
@@ -95,6 +96,8 @@ class Stage:
             for line in self._console.feed(detail):
                 self._tell("line", line)
             return
+        if what == "light":
+            self._lit.append((asyncio.get_running_loop().time(), detail))
         if what in ("reset", "wake") or (what == "power" and detail):
             self._starts.append(asyncio.get_running_loop().time())
         if self._energy is not None:
@@ -261,7 +264,19 @@ class Stage:
 
     def _started(self, recording: Recording) -> float | None:
         session = self._session(recording)
-        return None if session is None else session.started - self._start
+        if session is None:
+            return None
+        return session.started - self._start + self._skipped(recording, session) / session.rate
+
+    @staticmethod
+    def _skipped(recording: Recording, session: Any) -> int:
+        """Samples of the session before those of the recording. With a wake word the microphone ran before;
+        then it is told by the end, which they have in common. One more frame may be there that the firmware
+        did not take."""
+        if recording.cause == "wake":
+            first, count = session.segments[-1] if session.segments else (0, 0)
+            return max(0, first + count - recording.samples)
+        return int(recording.end.get("trimmed_ms", 0)) * session.rate // 1000
 
     def _session(self, recording: Recording) -> Any:
         """The chip's microphone session behind a recording: the firmware counts its takes, the chip its
@@ -284,7 +299,28 @@ class Stage:
         session = self._session(recording)
         if session is None or self.glasses is None:
             return None
-        return self.glasses.sound.render(session.first_sample, recording.samples)
+        first = session.first_sample + self._skipped(recording, session)
+        return self.glasses.sound.render(first, recording.samples)
+
+    def _microphone(self) -> list[list[float]]:
+        """[begin, end] in scene time of each time that the microphone ran."""
+        assert self.glasses is not None
+        now = asyncio.get_running_loop().time()
+        spans = [(session.started, session.ended or now) for session in self.glasses.chip.i2s.takes]
+        return [[round(t - self._start, 4) for t in span] for span in spans]
+
+    def _light(self) -> list[list[float]]:
+        """The same of the light."""
+        changes = [*self._lit, (asyncio.get_running_loop().time(), False)]
+        spans: list[list[float]] = []
+        since: float | None = None
+        for t, on in changes:
+            if on and since is None:
+                since = t
+            elif not on and since is not None:
+                spans.append([round(since - self._start, 4), round(t - self._start, 4)])
+                since = None
+        return spans
 
     async def _report(self, glasses: VirtualGlasses, host: SceneHost, performer: Performer) -> dict[str, Any]:
         await self._ask_status(host)
@@ -293,7 +329,8 @@ class Stage:
         for recording, end, arrived in self._frames:
             session = self._session(recording)
             if session is not None:
-                self._latency.add(arrived, session.started + end / rate)
+                first = self._skipped(recording, session)
+                self._latency.add(arrived, session.started + (first + end) / rate)
         notified, received = host.traffic()
         span = self._frames[-1][2] - self._frames[0][2] if len(self._frames) > 1 else 0.0
         frames_bytes = sum(len(r.payload()) for r in host.recordings)
@@ -304,6 +341,8 @@ class Stage:
             "recordings": [
                 recording_entry(r, self._started(r)) for r in host.recordings if r.kind != "event"
             ],
+            "microphone": self._microphone(),
+            "light": self._light(),
             "events": self._events,
             "link": {
                 "notifications": notified,
