@@ -155,7 +155,7 @@ class Standby:
         if not limit or not self._link.connected or self._parts.plugged or self._voice.capturing:
             return
         asked = time.ticks_diff(time.ticks_ms(), self._link.asked_ms) // 1000
-        if min(asked, self.idle_s()) >= limit and self._power.state == "connected":
+        if min(asked, self.idle_s()) >= limit and self._power.state in ("connected", "listening"):
             self._log.info("power", "the host wants nothing: good-bye")
             self.lingered += 1
             self.let_go("rest")

@@ -1,0 +1,173 @@
+"""What listening for a wake word means for power: the radio, sleep, and what wakes them to listen."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from listening import QUESTION, WORD, equip, listens, said
+from sleepy import SHORT, Night, play
+from world import LIGHT, virtual_board
+
+WORN = virtual_board().PARTS["worn"]["pin"]
+
+
+def night(folder: Path, test: Any, *, board: Any = None, listen: bool = False, **settings: Any) -> None:
+    equip(folder)
+    play(folder, test, board=board, listen=listen, settings={"wakeword": "okay_nabu", **settings})
+
+
+async def alone(night: Night) -> None:
+    """Until nobody needs the radio."""
+    await night.world.until(lambda: not night.world.glasses.presence.radio.running, "the radio is off", 60)
+
+
+def test_the_radio_is_off_between_beacons(folder: Path) -> None:
+    async def test(night: Night) -> None:
+        glasses = night.world.glasses
+        await listens(night.world)
+        await alone(night)
+        heard = await night.scanner()
+        before = glasses.meter.table()["listening"]
+        off = on = 0
+        for _ in range(600):
+            await asyncio.sleep(0.1)
+            if glasses.presence.radio.running:
+                on += 1
+            else:
+                off += 1
+            assert night.recording and not night.asleep and glasses.power.state == "listening"
+        assert 5 <= glasses.doze.beacons <= 6 and on / 600 < 0.06
+        gaps = [b[0] - a[0] for a, b in itertools.pairwise(heard)]
+        assert 9 < max(gaps) < 11, "a host finds them every 10 s"
+        table = glasses.meter.table()["listening"]
+        radio, cpu = (table[name] - before[name] for name in ("radio", "cpu"))
+        assert 0 < radio < 0.1 * cpu
+
+    night(folder, test)
+
+
+def test_a_word_switches_the_radio_on_and_the_question_arrives(folder: Path) -> None:
+    async def test(night: Night) -> None:
+        world = night.world
+        await listens(world)
+        await alone(night)
+        world.listen()
+        await world.until(lambda: world.glasses.link.streaming, "it connects at a beacon", 15)
+        await world.until(lambda: not world.glasses.link.connected, "it is let go", 30)
+        await alone(night)
+        await said(world, WORD, 0.4, QUESTION)
+        (recording,) = await world.complete(1, 5)
+        assert recording.meta["cause"] == "wake" and recording.crc_ok and recording.lost == 0
+        assert not world.glasses.journal.waiting()
+
+    night(folder, test, linger_s=3)
+
+
+def test_without_beacons_the_radio_stays_off_until_a_press(folder: Path) -> None:
+    async def test(night: Night) -> None:
+        await listens(night.world)
+        await alone(night)
+        for _ in range(100):
+            await asyncio.sleep(0.5)
+            assert night.recording and not night.world.glasses.presence.radio.running
+        await night.world.tap()
+        await night.world.until(lambda: night.world.glasses.presence.radio.running, "the radio is on", 1)
+
+    night(folder, test, reach_s=0)
+
+
+def test_what_waits_is_saved_meanwhile(folder: Path) -> None:
+    async def test(night: Night) -> None:
+        world = night.world
+        await listens(world)
+        await alone(night)
+        await said(world, WORD, 0.4, QUESTION)
+        await world.until(lambda: world.glasses.journal.saved == 1, "it is saved", 10)
+        await listens(world)
+        await alone(night)
+        assert not night.asleep
+
+    night(folder, test)
+
+
+def test_muted_they_sleep(folder: Path) -> None:
+    async def test(night: Night) -> None:
+        await listens(night.world)
+        night.world.glasses.voice.muted = True
+        await night.sleep()
+        assert not night.recording and not night.world.chip.pins.level(LIGHT)
+
+    night(folder, test)
+
+
+def test_a_fresh_start_after_many_beacons_listens_again(folder: Path) -> None:
+    async def test(night: Night) -> None:
+        world = night.world
+        first = world.glasses
+        await listens(world)
+        await alone(night)
+        first.doze.beacons = 360
+        await world.until(lambda: night.asleep, "they fall asleep", 15)
+        slept = night.now
+        await world.until(lambda: night.recording, "they listen again", 15)
+        assert night.now - slept < 4, "deaf for no longer than that"
+        assert world.glasses is not first and world.glasses.start.cause == "timer"
+        await alone(night)
+        assert world.glasses.power.state == "listening"
+
+    night(folder, test)
+
+
+@pytest.mark.parametrize("sleep", ["deep", "light"])
+def test_being_put_on_wakes_them_to_listen(folder: Path, sleep: str) -> None:
+    async def test(night: Night) -> None:
+        world = night.world
+
+        def sleeps() -> bool:
+            return night.asleep if sleep == "deep" else not world.glasses.presence.radio.running
+
+        await world.until(sleeps, "they sleep", 30)
+        for _ in range(2):
+            await asyncio.sleep(25)
+            assert not night.recording
+            world.chip.pins.drive(WORN, 1)
+            put_on = night.now
+            await world.until(lambda: night.recording, "they listen", 6)
+            assert night.now - put_on < 4
+            await asyncio.sleep(30)
+            assert night.recording and world.glasses.power.state == "listening"
+            assert world.glasses.status()["worn"]
+            world.chip.pins.drive(WORN, 0)
+            await world.until(lambda: night.asleep or not night.recording, "they stop", 5)
+            await world.until(sleeps, "they sleep", 30)
+
+    night(folder, test, listen_when="worn", sleep=sleep)
+
+
+def test_worn_and_muted_they_sleep_on(folder: Path) -> None:
+    async def test(night: Night) -> None:
+        night.world.chip.pins.drive(WORN, 1)
+        await listens(night.world)
+        night.world.glasses.voice.muted = True
+        await night.sleep()
+        await asyncio.sleep(200)
+        assert not night.recording and night.asleep
+        assert sum(1 for _, phase in night.phases if phase == "awake") <= 21, "a beacon every 10 s, no more"
+
+    night(folder, test, listen_when="worn")
+
+
+def test_other_glasses_do_not_wake_when_they_are_put_on(folder: Path) -> None:
+    async def test(night: Night) -> None:
+        await night.sleep()
+        night.world.chip.pins.drive(WORN, 1)
+        await asyncio.sleep(30)
+        assert not night.world.chip.i2s.running(0) and night.asleep
+
+    (folder / "settings.json").write_text(json.dumps(SHORT))
+    play(folder, test, settings={"reach_s": 0})
