@@ -88,6 +88,11 @@ class Models:
         self._asked_ms = 0  # and when its host last asked
         glasses.bus.now("disconnected", self._on_disconnected)
 
+    @property
+    def receiving(self):
+        """The file that is being received, or ""."""
+        return self._new
+
     def handle(self, request):
         """What the ops of models are answered with (docs/protocol.md)."""
         op = request["op"]

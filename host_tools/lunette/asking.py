@@ -6,14 +6,18 @@ import abc
 import asyncio
 import base64
 import zlib
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from lunette.errors import Disconnected, Refused
 
-_PIECE = 336  # bytes of a model in one request: some 500 of 512, in base64
+_LONGEST = 509  # bytes of a request: of 512, what a link of the largest MTU carries in one go
+_AROUND = 56  # of them, beside the piece of a model
+_NARROW = 160  # then a request goes as a long write, which every host can, but it takes several turns
+_ON_THEIR_WAY = 6
 _AGAIN_S = 0.5  # between two tries while they record
-_STUCK = 5  # times that nothing comes of going back
+_STUCK = 3  # times that nothing comes of going back
 
 
 class Asking(abc.ABC):
@@ -22,6 +26,14 @@ class Asking(abc.ABC):
     @abc.abstractmethod
     async def request(self, op: str, **fields: Any) -> Any:
         """Ask for `op`; returns its result."""
+
+    async def _post(self, op: str, **fields: Any) -> Any:
+        """As `request`, of at most `_room` bytes, for when others are on their way."""
+        return await self.request(op, **fields)
+
+    def _room(self) -> int:
+        """Bytes that the link carries in one go; 0 if it does not say."""
+        return 0
 
     @abc.abstractmethod
     async def unpair(self) -> None:
@@ -96,34 +108,56 @@ class Asking(abc.ABC):
         waiting: Callable[[str], None] = lambda why: None,
         patience: float = 60.0,
     ) -> bool:
-        """Bring a model of a wake word (what `lunette wakeword convert` makes) onto them, under that name. What
-        had the name stays until the new one is whole there. False if it is there already.
+        """Bring a model of a wake word (what `lunette wakeword convert` makes) onto them, under that name.
+        What had the name stays until the new one is whole there. False if it is there already.
 
         `reached` is told how many bytes are there, as it grows. While they record nothing is written:
         `waiting` is told of it once, and after `patience` seconds Refused is raised, "busy".
         """
         opening = {"op": "model", "name": name, "size": len(content), "crc32": zlib.crc32(content)}
         patient = _Patience(self, waiting, patience)
-        at = await patient.ask(opening)
-        if at >= len(content):
-            return False
-        stuck = furthest = 0
-        while at < len(content):
-            reached(at)
-            data = base64.b64encode(content[at : at + _PIECE]).decode()
+        stuck, furthest, new = 0, -1, False
+        while True:
             try:
-                came = await patient.ask({"op": "model_part", "at": at, "data": data})
-            except (Refused, Disconnected) as error:
-                lost = isinstance(error, Disconnected) or error.code == "order"
+                at = await patient.ask(opening)  # also where the glasses are, when something was lost
+                if at > furthest:
+                    stuck, furthest = 0, at
+                reached(at)
+                if at >= len(content):
+                    return new
+                new = True
+                try:
+                    await self._send(content, at, reached)
+                    return True
+                except Refused as error:
+                    stuck += 1
+                    if error.code not in ("order", "busy") or stuck > _STUCK:
+                        raise
+            except Disconnected:
                 stuck += 1
-                if not lost or stuck > _STUCK:
+                if stuck > _STUCK:
                     raise
-                came = await patient.ask(opening)  # where were we?
-            if came > furthest:
-                stuck, furthest = 0, came
-            at = came
-        reached(at)
-        return True
+
+    async def _send(self, content: bytes, at: int, reached: Callable[[int], None]) -> None:
+        """The pieces from there on, some of them on their way at a time. Raises what the first of them does
+        that comes to nothing; none is on its way then."""
+        room = min(self._room(), _LONGEST)
+        ask = self._post if room >= _NARROW else self.request
+        piece = ((room if room >= _NARROW else _LONGEST) - _AROUND) // 4 * 3
+        answers: deque[asyncio.Future[int]] = deque()
+        try:
+            while at < len(content) or answers:
+                while at < len(content) and len(answers) < _ON_THEIR_WAY:
+                    data = base64.b64encode(content[at : at + piece]).decode()
+                    answers.append(asyncio.ensure_future(ask("model_part", at=at, data=data)))
+                    at += piece
+                reached(await answers.popleft())
+        except asyncio.CancelledError:
+            for answer in answers:
+                answer.cancel()
+            raise
+        finally:
+            await asyncio.gather(*answers, return_exceptions=True)
 
     async def remove_model(self, name: str) -> bool:
         """Remove a model of a wake word; returns whether they were set to listen for it, which ends."""

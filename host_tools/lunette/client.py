@@ -165,6 +165,12 @@ class Glasses(Asking):
             await self.wait_connected(_REACH_S)
         return await self._client().request(op, **fields)
 
+    async def _post(self, op: str, **fields: Any) -> Any:
+        return await self._client()._post(op, **fields)
+
+    def _room(self) -> int:
+        return self._client()._room()
+
     async def pair(self) -> None:
         """Bond with them; needs no connection, and works before the context is entered. Raises NotPaired,
         whose message says how to put them into pairing mode, Disconnected, LunetteError."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from bleak import BleakClient
 from bleak.backends.device import BLEDevice
-from bleak.exc import BleakCharacteristicNotFoundError, BleakGATTProtocolError
+from bleak.exc import BleakCharacteristicNotFoundError, BleakError, BleakGATTProtocolError
 
 from lunette.asking import Asking
 from lunette.errors import Disconnected, HungUp, LunetteError, NotPaired, Refused
@@ -68,6 +68,7 @@ class GlassesClient(Asking):
         self._unpacker = wire.Unpacker()
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._asking = asyncio.Lock()  # requests leave one by one: BlueZ has no two writes at once
         self.hello: dict[str, Any] = {}
         self.bye = ""
         """Why the glasses said good-bye ("rest", "sleep", "off"): they want no host for now."""
@@ -188,11 +189,25 @@ class GlassesClient(Asking):
     async def request(self, op: str, **fields: Any) -> Any:
         """Ask for `op`; returns its result. Raises Refused with the glasses' reason, Disconnected,
         NotPaired."""
+        return await self._ask(op, fields, True)
+
+    async def _post(self, op: str, **fields: Any) -> Any:
+        return await self._ask(op, fields, False)
+
+    def _room(self) -> int:
+        try:
+            control = self._client.services.get_characteristic(wire.CONTROL)
+        except BleakError:  # not connected
+            return 0
+        return 0 if control is None else int(control.max_write_without_response_size)
+
+    async def _ask(self, op: str, fields: dict[str, Any], response: bool) -> Any:
         number = next(self._ids)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            await self._write(wire.dumps({"id": number, "op": op, **fields}))
+            async with self._asking:
+                await self._write(wire.dumps({"id": number, "op": op, **fields}), response)
             answer = await asyncio.wait_for(future, REQUEST_TIMEOUT_S)
         except asyncio.TimeoutError:
             raise Disconnected(f"the glasses did not answer {op}") from None

@@ -29,14 +29,17 @@ def there(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "wakeword").glob("*")}
 
 
-def test_a_host_brings_a_model_and_takes_it_away(folder: Path) -> None:
+@pytest.mark.parametrize(("mtu", "piece"), [(512, 141), (100, 339)])
+def test_a_host_brings_a_model_and_takes_it_away(folder: Path, mtu: int, piece: int) -> None:
+    """In requests that the link carries in one go, or as long writes if that would be too little."""
+    (folder / "settings.json").write_text(f'{{"mtu": {mtu}}}')
     content = model(5000, phrase="Okay Nabu")
     steps: list[int] = []
 
     async def test(world: World, client: GlassesClient) -> None:
         assert await client.models() == {"models": [], "free": (await client.models())["free"]}
         assert await client.add_model("okay_nabu", content, reached=steps.append) is True
-        assert steps == [*range(0, 5000, 336), 5000]
+        assert steps == [*range(0, 5000, piece), 5000]
         (entry,) = (await client.models())["models"]
         assert (entry["name"], entry["phrase"], entry["bytes"]) == ("okay_nabu", "Okay Nabu", 5000)
         assert there(folder) == {"okay_nabu.mww": content}
@@ -67,7 +70,7 @@ def test_nothing_is_written_while_they_record_by_link(folder: Path) -> None:
 
     async def test(world: World, client: GlassesClient) -> None:
         def reached(at: int) -> None:
-            if at == 672:
+            if at == 705:
                 world.press()
 
         adding = asyncio.create_task(client.add_model("ask", content, reached=reached, waiting=told.append))
@@ -90,7 +93,7 @@ def test_a_host_that_leaves_in_the_middle(folder: Path) -> None:
                 leaving: list[Any] = []
 
                 def reached(at: int) -> None:
-                    if at == 672:
+                    if at == 705:
                         leaving.append(asyncio.ensure_future(client.disconnect()))
 
                 await client.add_model("ask", model(3000), reached=reached)
@@ -105,7 +108,7 @@ def test_a_power_cut_in_the_middle(folder: Path) -> None:
             async with GlassesClient(ADDRESS, backends=world.backends()) as client:
 
                 def reached(at: int) -> None:
-                    if at == 672:
+                    if at == 705:
                         world.power.power_cut()
 
                 await client.add_model("ask", model(3000), reached=reached)
@@ -121,36 +124,72 @@ def test_a_power_cut_in_the_middle(folder: Path) -> None:
 class Deaf(GlassesClient):
     """Loses some answers: of the requests with these numbers."""
 
+    lost: tuple[int, ...] = ()
     asked = 0
 
-    async def request(self, op: str, **fields: Any) -> Any:
+    async def _ask(self, op: str, fields: dict[str, Any], response: bool) -> Any:
         self.asked += 1
-        answer = await super().request(op, **fields)
-        if self.asked in (3, 6, 8, 13):
+        number = self.asked
+        answer = await super()._ask(op, fields, response)
+        if number in self.lost:
             raise Disconnected(f"the glasses did not answer {op}")
         return answer
 
 
-def test_an_answer_that_is_lost(folder: Path) -> None:
-    """Of a piece in the middle, of two in a row, and of the last one, with which the file got its name."""
-
+@pytest.mark.parametrize(
+    "lost",
+    [
+        (3,),
+        (8, 9, 10),
+        (23,),  # the last piece, with which the file got its name
+        (2, 9, 15, 21),
+    ],
+)
+def test_an_answer_that_is_lost(folder: Path, lost: tuple[int, ...]) -> None:
     async def main(world: World) -> None:
         client = Deaf(ADDRESS, backends=world.backends())
+        client.lost = lost
         async with client:
             assert await client.add_model("ask", model(3000)) is True
-        assert there(folder) == {"ask.mww": model(3000)} and client.asked == 14
+        assert there(folder) == {"ask.mww": model(3000)}
+        assert client.asked <= 23 + 2 * len(lost), "one piece came once"
+
+    run_world(folder, main, listen=False)
+
+
+class Forgetful(GlassesClient):
+    """A piece of a model does not arrive, once; and those that are on their way are refused."""
+
+    skipped = False
+
+    async def _ask(self, op: str, fields: dict[str, Any], response: bool) -> Any:
+        if fields.get("at") == 705 and not self.skipped:
+            self.skipped = True
+            await asyncio.sleep(3)
+            raise Disconnected(f"the glasses did not answer {op}")
+        return await super()._ask(op, fields, response)
+
+
+def test_a_piece_that_is_lost(folder: Path) -> None:
+    steps: list[int] = []
+
+    async def main(world: World) -> None:
+        async with Forgetful(ADDRESS, backends=world.backends()) as client:
+            assert await client.add_model("ask", model(3000), reached=steps.append) is True
+        assert there(folder) == {"ask.mww": model(3000)}
+        assert steps == [0, 141, 282, 423, 564, 705, *range(705, 3000, 141), 3000]
 
     run_world(folder, main, listen=False)
 
 
 class Nowhere(GlassesClient):
-    asked = 0
+    opened = 0
 
-    async def request(self, op: str, **fields: Any) -> Any:
+    async def _ask(self, op: str, fields: dict[str, Any], response: bool) -> Any:
+        self.opened += op == "model"
         if op == "model_part":
-            self.asked += 1
             raise Refused("byte 0 comes next, not 0", "order")
-        return await super().request(op, **fields)
+        return await super()._ask(op, fields, response)
 
 
 def test_who_gets_nowhere_gives_up(folder: Path) -> None:
@@ -159,9 +198,26 @@ def test_who_gets_nowhere_gives_up(folder: Path) -> None:
         async with client:
             with pytest.raises(Refused):
                 await client.add_model("ask", model())
-            assert client.asked == 6
+            assert client.opened == 4
 
     run_world(folder, main, listen=False)
+
+
+def test_who_is_cancelled_leaves_nothing_on_its_way(folder: Path) -> None:
+    async def test(world: World, client: GlassesClient) -> None:
+        adding: asyncio.Task[bool]
+
+        def reached(at: int) -> None:
+            if at == 705:
+                adding.cancel()
+
+        adding = asyncio.create_task(client.add_model("ask", model(3000), reached=reached))
+        with pytest.raises(asyncio.CancelledError):
+            await adding
+        assert client._waiting == {}
+        assert await client.add_model("ask", model(3000)) is True, "on where it was"
+
+    over_the_air(folder, test)
 
 
 def test_a_stranger_brings_nothing(folder: Path) -> None:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from lunette.commands import common, options
-from lunette.errors import LunetteError
+from lunette.commands.ask import Timeout, find
+from lunette.errors import LunetteError, Refused
 
 if TYPE_CHECKING:
+    from lunette.asking import Asking
     from lunette.codecs import Pcm
+    from lunette.commands.progress import Bar
+    from lunette.finding import Backends
     from lunette.wakeword.loaded import Loaded
     from lunette.wakeword.packaged import Source
+    from lunette.wakeword.store import Models
+
+T = TypeVar("T")
 
 app = typer.Typer(
     rich_markup_mode=None, help="Wake words: models of microWakeWord, converted, tried, brought on."
@@ -38,6 +48,9 @@ _LEAD_S, _TAIL_S = (
     0.7,
 )  # of faint noise around a recording: longer than a start takes, and than a word's mean
 _FAINT = 12  # its RMS, of 32768
+
+_SETTLE_S = 3.0  # that glasses may take until they listen
+_LOOK_S = 0.3
 
 
 # --- convert --------------------------------------------------------------------------------------------
@@ -282,6 +295,15 @@ def _show(path: Path, samples: int, results: Sequence[_Result], as_json: bool) -
 # --- models here and there --------------------------------------------------------------------------------
 
 Glasses = Annotated[bool, typer.Option("--glasses", help="Those on the glasses.")]
+Cable = Annotated[
+    bool, typer.Option("--cable", help="By the USB cable that is plugged in, instead of Bluetooth.")
+]
+Port = Annotated[
+    str | None,
+    typer.Option(
+        help="By this cable: device, or socket://HOST:PORT. It stops at the prompt.", show_default=False
+    ),
+]
 
 
 @app.command()
@@ -289,7 +311,10 @@ def ls(
     context: typer.Context,
     folder: Annotated[Path | None, typer.Argument(help="With .tflite files.", show_default=False)] = None,
     glasses: Glasses = False,
-    port: options.Port = None,
+    name: options.Name = None,
+    timeout: Timeout = 10.0,
+    cable: Cable = False,
+    port: Port = None,
     as_json: options.Json = False,
     virtual: options.Virtual = False,
 ) -> None:
@@ -297,7 +322,7 @@ def ls(
     if glasses:
         if folder is not None:
             raise LunetteError("a folder or --glasses, not both")
-        _list_glasses(options.port(context, port, virtual), as_json)
+        _list_glasses(_Reach.of(context, name, timeout, cable, port, virtual), as_json)
         return
     from lunette.wakeword import packaged
 
@@ -316,26 +341,25 @@ def ls(
         print("no models here")
 
 
-def _list_glasses(port: str, as_json: bool) -> None:
-    from lunette.console import Prompt
-    from lunette.wakeword import packaged
-    from lunette.wakeword.store import Models
+def _list_glasses(reach: _Reach, as_json: bool) -> None:
+    from lunette.wakeword.store import Stored
 
-    with Prompt.open(port) as prompt:
-        found = Models(prompt).listed()
+    if reach.port is not None:
+        with reach.models() as models:
+            found = models.listed()
+    else:
+
+        async def ask(glasses: Asking) -> list[Stored]:
+            return [Stored.told(entry) for entry in (await glasses.models())["models"]]
+
+        found = reach.run(ask)
     width = max((len(one.name) for one in found), default=0)
     for one in found:
-        try:
-            made = packaged.Glasses.of(one.head)
-            phrase, cutoff = made.phrase, round(made.cutoff / 255, 3)
-            problem = None if made.size == one.size else "it is not whole: add it again"
-        except LunetteError as error:
-            phrase, cutoff, problem = "", 0.0, str(error)
         if as_json:
-            about = {"name": one.name, "phrase": phrase, "cutoff": cutoff, "bytes": one.size}
-            print(json.dumps(about | {"problem": problem}))
+            about = {"name": one.name, "phrase": one.phrase, "cutoff": one.cutoff, "bytes": one.size}
+            print(json.dumps(about | {"problem": one.problem}))
         else:
-            told = problem or f'"{phrase}"  cutoff {cutoff:.2f}'
+            told = one.problem or f'"{one.phrase}"  cutoff {one.cutoff:.2f}'
             print(f"{one.name:<{width}}  {told}  {one.size} bytes")
     if not found and not as_json:
         print("no models on the glasses")
@@ -347,60 +371,201 @@ def add(
     model: Annotated[
         str, typer.Argument(help="A .tflite file, the name of a packaged model, or a .mww file.")
     ],
-    name: Annotated[
-        str | None, typer.Option(help="Its name on the glasses, instead of the file's.", show_default=False)
+    named: Annotated[
+        str | None,
+        typer.Option("--as", help="Its name on the glasses, instead of the file's.", show_default=False),
     ] = None,
     cutoff: Cutoff = None,
-    port: options.Port = None,
+    listen: Annotated[
+        bool, typer.Option("--listen", help="Have them listen for it: adds it to the setting wakeword.")
+    ] = False,
+    name: options.Name = None,
+    timeout: Timeout = 10.0,
+    cable: Cable = False,
+    port: Port = None,
     virtual: options.Virtual = False,
 ) -> None:
     """Bring a model onto the glasses, into their folder /wakeword. They go on with what they do.
 
-    While they record it waits; a button that is pressed just when a piece is written is not heard.
+    While they record it waits; by cable, a button that is pressed just when a piece is written is not heard.
     """
     from lunette.commands import progress
-    from lunette.console import Prompt
-    from lunette.wakeword import loaded
-    from lunette.wakeword.store import FOLDER, SUFFIX, Models
+    from lunette.wakeword.loaded import SUFFIX, load
+    from lunette.wakeword.store import FOLDER, Models, with_word
 
-    made = loaded.load(model, cutoff)
-    if made.source is not None:
-        _check(made.source, made.content)
-    named = made.name if name is None else name
+    loaded = load(model, cutoff)
+    if loaded.source is not None:
+        _check(loaded.source, loaded.content)
+    named = loaded.name if named is None else named
     Models.path(named)
-    with Prompt.open(options.port(context, port, virtual)) as prompt, progress.Bar() as shown:
-        left = len(made.content)
+    reach = _Reach.of(context, name, timeout, cable, port, virtual)
+    adding = _Adding(named, loaded.content, listen, progress.Bar())
+    if reach.port is not None:
+        with reach.models(adding.wait) as models:
+            adding.by_cable(models)
+    else:
+        reach.run(adding.by_link)
+    there = "is on the glasses" if adding.new else "was on the glasses already"
+    print(f'"{loaded.phrase}" {there}: {FOLDER}/{named}{SUFFIX}, {len(loaded.content)} bytes')
+    if adding.outcome:
+        print(adding.outcome)
+    elif adding.words is not None and with_word(adding.words, named) != adding.words:
+        print(f"to have them listen: lunette settings wakeword {with_word(adding.words, named)}{reach.again}")
 
-        def begin() -> None:
-            shown.say("sending")
-            shown.plan(left)
 
-        def wait() -> None:
-            shown.still("the glasses record: waiting for the end of that")
-            begin()
+class _Adding:
+    """What `add` does, either way: the model first, then the setting. `new`: it was not there before; `words`
+    is the setting (None: this firmware has none), `outcome` what the glasses say of listening."""
 
-        def sent(count: int) -> None:
-            nonlocal left
-            left -= count
-            shown.step(count)
+    def __init__(self, name: str, content: bytes, listen: bool, bar: Bar):
+        self._name, self._content, self._listen, self._bar = name, content, listen, bar
+        self._there = 0
+        self.new = False
+        self.words: str | None = None
+        self.outcome = ""
 
-        models = Models(prompt, wait)
-        begin()
-        models.add(named, made.content, sent)
-    print(f'"{made.phrase}" is on the glasses: {FOLDER}/{named}{SUFFIX}, {len(made.content)} bytes')
+    def wait(self, why: str = "the glasses record") -> None:
+        self._bar.still(f"{why}: waiting for the end of that")
+        self._begin()
+
+    def _begin(self) -> None:
+        self._bar.say("sending")
+        self._bar.plan(len(self._content))
+        self._bar.step(self._there)
+
+    def _sent(self, count: int) -> None:
+        self._there += count
+        self._bar.step(count)
+
+    def by_cable(self, models: Models) -> None:
+        with self._bar:
+            self._begin()
+            self.new = models.add(self._name, self._content, self._sent)
+        self.words = models.words()
+        if self._listen:
+            models.listen(self._wanted())
+
+            async def status() -> dict[str, Any] | None:
+                return models.status()
+
+            self.outcome = common.run(_listening(status))
+
+    async def by_link(self, glasses: Asking) -> None:
+        with self._bar:
+            self._begin()
+            self.new = await glasses.add_model(
+                self._name,
+                self._content,
+                reached=lambda at: self._sent(at - self._there),
+                waiting=self.wait,
+            )
+        self.words = (await glasses.settings()).get("wakeword")
+        if self._listen:
+            await glasses.set("wakeword", self._wanted())
+
+            async def status() -> dict[str, Any] | None:
+                found: dict[str, Any] | None = (await glasses.status()).get("wakeword")
+                return found
+
+            self.outcome = await _listening(status)
+
+    def _wanted(self) -> str:
+        from lunette.wakeword.store import with_word
+
+        if self.words is None:
+            raise LunetteError(
+                "the model is there, but the firmware does not listen for wake words yet: `lunette deploy` "
+                "brings a newer one"
+            )
+        return with_word(self.words, self._name)
+
+
+async def _listening(status: Callable[[], Awaitable[dict[str, Any] | None]]) -> str:
+    """What they make of it; they have to load the model first."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + _SETTLE_S
+    while True:
+        said = await status()
+        if said is None:
+            return "they listen for it as soon as they run"
+        if said["on"]:
+            return f"they listen now: {said['words']}"
+        if clock() >= until:
+            return f"they do not listen yet: {said['why_not']}"
+        await asyncio.sleep(_LOOK_S)
 
 
 @app.command()
 def rm(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="As `lunette wakeword ls --glasses` has it.")],
-    port: options.Port = None,
+    model: Annotated[str, typer.Argument(help="As `lunette wakeword ls --glasses` has it.")],
+    name: options.Name = None,
+    timeout: Timeout = 10.0,
+    cable: Cable = False,
+    port: Port = None,
     virtual: options.Virtual = False,
 ) -> None:
-    """Remove a model from the glasses."""
-    from lunette.console import Prompt
-    from lunette.wakeword.store import Models
+    """Remove a model from the glasses, and from what they listen for."""
+    reach = _Reach.of(context, name, timeout, cable, port, virtual)
+    if reach.port is not None:
+        with reach.models() as models:
+            heard = models.discard(model)
+    else:
+        heard = reach.run(lambda glasses: glasses.remove_model(model))
+    print(f"{model} is removed{', and no longer listened for' if heard else ''}")
 
-    with Prompt.open(options.port(context, port, virtual)) as prompt:
-        Models(prompt).discard(name)
-    print(f"{name} is removed")
+
+@dataclass
+class _Reach:
+    """How to get at the glasses: by the cable at `port`, or by the link to those of that `name`."""
+
+    port: str | None
+    name: str | None
+    timeout: float
+    backends: Backends | None
+    again: str
+    """Options for a command to the same glasses."""
+
+    @classmethod
+    def of(
+        cls,
+        context: typer.Context,
+        name: str | None,
+        timeout: float,
+        cable: bool,
+        port: str | None,
+        virtual: bool,
+    ) -> _Reach:
+        virtual = options.virtual(context, virtual)
+        again = " --virtual" if virtual else f" --name {shlex.quote(name)}" if name else ""
+        if cable or port is not None:
+            if name is not None:
+                raise LunetteError("--name is for Bluetooth: glasses at a cable are those at its end")
+            return cls(options.port(context, port, virtual), None, timeout, None, again)
+        return cls(None, name, timeout, common.backends(virtual), again)
+
+    @contextlib.contextmanager
+    def models(self, waiting: Callable[[], None] = lambda: None) -> Iterator[Models]:
+        from lunette.console import Prompt
+        from lunette.wakeword.store import Models
+
+        assert self.port is not None
+        with Prompt.open(self.port) as prompt:
+            yield Models(prompt, waiting)
+
+    def run(self, work: Callable[[Asking], Awaitable[T]]) -> T:
+        """The result of `work(glasses)`, connected."""
+
+        async def connected() -> T:
+            async with await find(self.name, self.timeout, self.backends) as glasses:
+                return await work(glasses)
+
+        try:
+            return common.run(connected())
+        except Refused as error:
+            if error.code != "unknown-op":
+                raise
+            raise LunetteError(
+                "the firmware on the glasses takes no models by Bluetooth yet: `lunette deploy` brings a "
+                "newer one, or use --cable"
+            ) from None
