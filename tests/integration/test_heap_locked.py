@@ -24,7 +24,7 @@ import glasses
 from glasses.parts.microphone import Microphone
 from glasses.voice import Voice
 
-locked = failed = 0
+locked = failed = listened = 0
 
 def steady():
     voice = glasses.instance().voice
@@ -36,6 +36,25 @@ def failure(error):
     sys.print_exception(error)
     micropython.heap_lock()
     failed += 1
+
+def listens():
+    # (The first frames load and format, and a word makes an event.)
+    listener = glasses.instance().listener
+    return listener is not None and listener.on and listener.frames >= 60
+
+def heard(self):
+    global locked, listened
+    if not listens():
+        return plain_heard(self)
+    micropython.heap_lock()
+    locked += 1
+    listened += 1
+    try:
+        plain_heard(self)
+    except MemoryError as error:
+        failure(error)
+    finally:
+        micropython.heap_unlock()
 
 def step(self):  # (*args would allocate)
     global locked
@@ -52,7 +71,7 @@ def step(self):  # (*args would allocate)
 
 def on_filled(self, i2s):
     global locked
-    if not steady():
+    if not steady() and not listens():
         return plain_on_filled(self, i2s)
     micropython.heap_lock()
     locked += 1
@@ -65,11 +84,24 @@ def on_filled(self, i2s):
 
 plain_step, Voice.step = Voice.step, step
 plain_on_filled, Microphone._on_filled = Microphone._on_filled, on_filled
+try:
+    from glasses.listener import Listener
+    plain_heard, Listener.step = Listener.step, heard
+    plain_wake = Listener._wake
+    def wake(self):
+        micropython.heap_unlock()
+        try:
+            plain_wake(self)
+        finally:
+            micropython.heap_lock()
+    Listener._wake = wake
+except ImportError:
+    pass
 %s
 
 @glasses.on("recorded")
 def done(event):
-    print("LOCKED", locked, "FAILED", failed)
+    print("LOCKED", locked, "FAILED", failed, "LISTENED", listened)
 
 glasses.run()
 """
@@ -79,6 +111,18 @@ _SCENE = {
         {"t": 0.3, "do": "hold", "seconds": 4},
         {"t": 0.3, "do": "say", "wav": "speech.wav"},
         {"t": 0.3, "do": "noise", "kind": "pink", "level_dbfs": -40},
+    ],
+}
+
+
+_WORD = {
+    "duration_s": 8.5,
+    "models": ["okay_nabu"],
+    "at": [
+        {"t": 0.0, "do": "noise", "kind": "pink", "level_dbfs": -50},
+        {"t": 3.2, "do": "say", "text": "okay nabu"},
+        {"t": 4.6, "do": "say", "wav": "speech.wav"},
+        {"t": 7.9, "do": "tap"},
     ],
 }
 
@@ -97,7 +141,8 @@ def _perform(
         return VirtualGlasses(*args, files=files | {"main.py": _MAIN % more}, **options)
 
     stage.VirtualGlasses = glasses  # type: ignore[assignment, misc]
-    scene = parse(_SCENE | {"settings": settings, "board": {"name": board}}, folder=paths.DATA)
+    script = _WORD if settings.get("wakeword") else _SCENE
+    scene = parse(script | {"settings": settings, "board": {"name": board}}, folder=paths.DATA)
     return asyncio.run(stage.Stage(scene, folder, observe=observe).play()), lines
 
 
@@ -127,6 +172,15 @@ def test_no_frame_allocates(tmp_path: Path, board: str, settings: dict[str, Any]
     assert locked > 2 * 100  # two seconds of frames, and their interrupts
     (recording,) = report["recordings"]
     assert recording["crc_ok"] and recording["lost"] == 0
+
+
+def test_no_frame_that_is_heard_for_a_wake_word_allocates(tmp_path: Path) -> None:
+    _, failed, report, lines = play(tmp_path, cleaning="full", wakeword="okay_nabu")
+    assert failed == 0, "\n".join(lines)
+    listened = int(next(line for line in lines if line.startswith("LOCKED")).split()[-1])
+    assert listened > 100
+    (recording,) = report["recordings"]
+    assert recording["cause"] == "wake" and recording["crc_ok"] and recording["lost"] == 0
 
 
 def test_what_allocates_is_seen(tmp_path: Path) -> None:
