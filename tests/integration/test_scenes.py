@@ -17,6 +17,7 @@ import scenes
 
 import lunette
 from lunette.virtual import scene as scene_file
+from lunette.virtual import spoken
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -35,6 +36,7 @@ WHOLE = {
     "dark": 0,
     "drop": 2,
     "off": 2,
+    "okay_nabu": 2,
     "overflow": 2,  # of three
     "pair": 2,
     "private": 2,
@@ -58,11 +60,14 @@ RETURNS = {
     "long_range": 0,
     "lossy": 0,
     "mtu_changes": 2,
+    "muted_word": 0,
     "off": 1,
+    "okay_nabu": 0,
     "overflow": 1,
     "private": 1,
     "reach": 1,
     "stalled": 0,
+    "taken_off": 2,
     "wake": 1,
     "widest": 0,
 }
@@ -175,8 +180,10 @@ def test_every_wav_is_what_the_reference_codec_makes_of_the_speech(reports: Repo
         said = [event["t_s"] for event in report["events"] if event["what"] == "say"]
         for entry in whole(report):
             got = pcm_of(entry)
-            if entry["overruns"] or not got.any() or name == "street":
-                continue  # this computer was too slow for the microphone, which is counted; or it is cleaned
+            if entry["overruns"] or not got.any() or name == "street" or entry["cause"] == "wake":
+                # This computer was too slow for the microphone, which is counted; or it is cleaned; or the
+                # coder had begun before.
+                continue
             heard = speech_in(entry, said[0])
             compared += int(np.abs(heard).max() > 3000)  # the clip is in there
             assert np.array_equal(got, through_reference_codec(heard)), name
@@ -260,6 +267,100 @@ def test_on_a_street_what_arrives_is_clear(reports: Reports) -> None:
     voiced = [(begin / 1000 + entry["started_s"], end / 1000 + entry["started_s"]) for begin, end in runs]
     assert any(begin < 2.2 < end for begin, end in voiced) and any(begin < 9.5 < end for begin, end in voiced)
     assert not any(begin < 7.4 < end for begin, end in voiced)
+
+
+# --- wake words -------------------------------------------------------------------------------------
+
+
+def saying(name: str) -> list[tuple[str, float, np.ndarray[Any, np.dtype[np.int16]]]]:
+    """(text, when, its samples) of everything that is said in a scene, bit for bit as it sounds there."""
+    said = [
+        action for action in scene_file.load(scenes.FOLDER / f"{name}.toml").actions if action.do == "say"
+    ]
+    return [
+        (a.values["text"], a.t, spoken.clip(a.values["text"], a.values["voice"], a.values["rate"]))
+        for a in said
+    ]
+
+
+def kept(entry: dict[str, Any], said_s: float, clip: np.ndarray[Any, Any]) -> tuple[float, float, float]:
+    """(from when, until when of the clip a recording has it, in seconds; the least correlation of the pieces
+    of 0.1 s in which there is a voice)."""
+    got = pcm_of(entry).astype(float)
+    size = 1 << (len(got) + len(clip)).bit_length()
+    likeness = np.fft.irfft(np.fft.rfft(got, size) * np.conj(np.fft.rfft(clip, size)), size)
+    expected = round((said_s - entry["started_s"]) * 16000)
+    near = np.arange(expected - 1600, expected + 1600)
+    shift = int(near[np.argmax(likeness[near % size])])
+    begin, end = max(0, -shift), min(len(clip), len(got) - shift)
+    pieces = [slice(at, at + 1600) for at in range(begin, end - 1599, 1600)]
+    alike = [
+        np.corrcoef(clip[piece], got[piece.start + shift : piece.stop + shift])[0, 1]
+        for piece in pieces
+        if np.std(clip[piece]) > 600
+    ]
+    assert len(alike) > 8
+    return begin / 16000, end / 16000, float(min(alike))
+
+
+def wakes(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [entry for entry in report["recordings"] if entry["cause"] == "wake"]
+
+
+def word_ends(entry: dict[str, Any]) -> float:
+    """When the glasses say that the word ended, in scene time."""
+    assert entry["wake"]["model"] == "okay_nabu" and 850 <= entry["wake"]["score"] <= 1000
+    return float(entry["started_s"] + entry["wake"]["ms"] / 1000)
+
+
+def test_after_the_word_the_whole_question_is_recorded_and_nothing_else(reports: Reports) -> None:
+    report = reports["okay_nabu"]
+    (word, word_s, word_clip), (_, question_s, question), other, (_, both_s, both) = saying("okay_nabu")
+    assert report["counters"]["wakeword.wakes"] == 2 and word == "okay nabu"
+    first, second = wakes(report)
+    assert report["recordings"] == [first, second]
+    word_ends_s = len(word_clip) / 16000
+    for entry, said_s in ((first, word_s), (second, both_s)):
+        assert abs(word_ends(entry) - said_s - word_ends_s) < 0.2
+        assert 0.2 < entry["wake"]["ms"] / 1000 < 0.6, "lead_ms"
+    begin, end, alike = kept(first, question_s, question)
+    assert (begin, end) == (0, len(question) / 16000) and alike > 0.9
+    begin, end, alike = kept(second, both_s, both)
+    assert begin < word_ends_s and end == len(both) / 16000 and alike > 0.9
+    # What was said in between was heard, long after the microphone's start.
+    (heard,) = (span for span in report["microphone"] if span[0] < other[1] < span[1])
+    assert heard[0] + 2.3 < other[1]
+
+
+def test_muted_glasses_do_not_listen(reports: Reports) -> None:
+    report = reports["muted_word"]
+    muted, free = (event["t_s"] for event in events(report, "write"))
+    (_, unheard_s, _), (_, said_s, clip) = saying("muted_word")
+    assert muted < unheard_s < free
+    assert report["microphone"][0][0] < 0, "they had listened"
+    assert not any(begin < free and end > muted + 0.5 for begin, end in report["microphone"])
+    (entry,) = wakes(report)
+    assert report["recordings"] == [entry] and report["counters"]["wakeword.wakes"] == 1
+    assert kept(entry, said_s, clip)[1] == len(clip) / 16000
+
+
+def test_glasses_that_listen_while_they_are_worn_wake_for_it(reports: Reports) -> None:
+    report = reports["taken_off"]
+    off, on = (event["t_s"] for event in events(report, "worn"))
+    (slept,), (woken,) = events(report, "sleep"), events(report, "wake")
+    assert off < slept["t_s"] < on <= woken["t_s"]
+    assert not any(begin < on and end > off + 0.5 for begin, end in report["microphone"])
+    _, (_, said_s, clip) = saying("taken_off")
+    (entry,) = wakes(report)
+    assert kept(entry, said_s, clip)[1] == len(clip) / 16000
+
+
+def test_the_light_is_lit_whenever_the_microphone_runs(reports: Reports) -> None:
+    for name, report in reports.items():
+        for begin, end in report["microphone"]:
+            # Rounded to 0.1 ms; power that goes takes both, one after the other.
+            assert any(on <= begin + 0.0002 and end - 0.002 <= off for on, off in report["light"]), name
+    assert sum(len(report["microphone"]) for report in reports.values()) > len(reports)
 
 
 # --- links that die, and hosts that leave -----------------------------------------------------------
@@ -476,7 +577,7 @@ def test_frames_need_no_heap(reports: Reports) -> None:
 def test_energy_is_told_by_state_and_consumer(reports: Reports) -> None:
     for name, report in reports.items():
         energy = report["energy"]
-        assert set(energy) <= {"active", "connected", "standby", "sleep", "off"}, name
+        assert set(energy) <= {"active", "listening", "connected", "standby", "sleep", "off"}, name
         total = sum(mah for spent in energy.values() for mah in spent.values())
         assert 0 < total * 3600 / report["scene"]["duration_s"] < 150, name  # mA
     spoken = reports["power"]["energy"]["active"]
