@@ -133,28 +133,78 @@ def test_a_manifest_that_is_none(here: Any, tmp_path: Path, manifest: str) -> No
     assert code == 1 and told == "" and "word.json is no manifest" in problem
 
 
-def test_models_go_onto_the_glasses_and_off(here: Any, sim: Sim) -> None:
-    port = f"socket://127.0.0.1:{sim.order('status')['repl_port']}"
-    assert here("ls", "--glasses", "--port", port)[1] == "no models on the glasses\n"
-    code, told, _ = here("add", "hey_jarvis", "--port", port)
-    assert code == 0 and "/wakeword/hey_jarvis.mww" in told
-    code, told, _ = here("ls", "--glasses", "--port", port, "--json")
-    (found,) = map(json.loads, told.splitlines())
-    assert code == 0 and found["name"] == "hey_jarvis" and found["problem"] is None
-    assert here("rm", "alexa", "--port", port)[0] == 1
-    assert here("rm", "hey_jarvis", "--port", port)[0] == 0
-    assert here("ls", "--glasses", "--port", port)[1] == "no models on the glasses\n"
+@pytest.fixture
+def glasses(here: Any, sim: Sim, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The command with the virtual glasses, by "link" or "cable"; they have no models before and after."""
+    monkeypatch.setenv("LUNETTE_RUNTIME", str(sim.runtime))
+
+    def run(way: str, *arguments: str) -> tuple[int, str, str]:
+        code, told, problem = here(*arguments, "--virtual", *(["--cable"] if way == "cable" else []))
+        return code, told, problem.replace("sending\n", "").lstrip("\n")
+
+    yield run
+    for one in map(json.loads, run("link", "ls", "--glasses", "--json")[1].splitlines()):
+        assert run("link", "rm", one["name"])[0] == 0
 
 
-def test_nothing_is_written_while_they_record(here: Any, sim: Sim) -> None:
-    port = f"socket://127.0.0.1:{sim.order('status')['repl_port']}"
-    muted = "__import__('glasses')._instance.voice.muted"
+def port(sim: Sim) -> str:
+    return f"socket://127.0.0.1:{sim.order('status')['repl_port']}"
+
+
+WAYS = pytest.mark.parametrize("way", ["link", "cable"])
+
+
+@WAYS
+def test_models_go_onto_the_glasses_and_off(glasses: Any, way: str) -> None:
+    assert glasses(way, "ls", "--glasses")[1] == "no models on the glasses\n"
+    code, told, problem = glasses(way, "add", "hey_jarvis")
+    assert code == 0, problem
+    size = int(told.split(", ")[1].split()[0])
+    assert told == (
+        f'"Hey Jarvis" is on the glasses: /wakeword/hey_jarvis.mww, {size} bytes\n'
+        "to have them listen: lunette settings wakeword hey_jarvis --virtual\n"
+    )
+    for other in ("link", "cable"):
+        code, told, _ = glasses(other, "ls", "--glasses", "--json")
+        (found,) = map(json.loads, told.splitlines())
+        assert code == 0 and found == {
+            "name": "hey_jarvis",
+            "phrase": "Hey Jarvis",
+            "cutoff": found["cutoff"],
+            "bytes": size,
+            "problem": None,
+        }
+        code, told, _ = glasses(other, "add", "hey_jarvis")
+        assert code == 0 and "was on the glasses already" in told
+    code, _, problem = glasses(way, "rm", "alexa")
+    assert code == 1 and "there is no model alexa" in problem and "hey_jarvis" in problem
+    assert glasses(way, "rm", "hey_jarvis")[:2] == (0, "hey_jarvis is removed\n")
+    assert glasses(way, "ls", "--glasses")[1] == "no models on the glasses\n"
+
+
+@WAYS
+def test_a_model_is_listened_for_until_it_is_removed(glasses: Any, sim: Sim, way: str) -> None:
+    code, told, problem = glasses(way, "add", "alexa", "--listen")
+    assert code == 0 and told.endswith("they listen now: Alexa\n"), (told, problem)
+    code, told, _ = glasses(way, "add", "hey_jarvis", "--as", "ask", "--listen")
+    assert code == 0 and told.endswith("they listen now: Alexa, Hey Jarvis\n")
+    assert glasses(way, "add", "hey_jarvis", "--as", "ask")[1].count("\n") == 1, "there is nothing to say"
+    assert glasses(way, "rm", "alexa")[1] == "alexa is removed, and no longer listened for\n"
+    assert glasses(way, "rm", "ask")[1] == "ask is removed, and no longer listened for\n"
+    with Prompt.open(port(sim)) as prompt:
+        assert prompt.ask("__import__('glasses')._instance.settings.wakeword") == ""
+
+
+@WAYS
+def test_nothing_is_written_while_they_record(glasses: Any, sim: Sim, way: str) -> None:
+    running = "__import__('glasses')._instance"
     sim.order("press", button="talk")
-    with Prompt.open(port) as prompt:
-        while not prompt.ask("__import__('glasses')._instance.capturing()"):
+    with Prompt.open(port(sim)) as prompt:
+        while not prompt.ask(f"{running}.capturing()"):
             pass
+    arguments = ["--virtual", *(["--cable"] if way == "cable" else [])]
     adding = subprocess.Popen(
-        [*LUNETTE, "wakeword", "add", "alexa", "--name", "ask", "--port", port],
+        [*LUNETTE, "wakeword", "add", "alexa", "--as", "ask", *arguments],
         env=environment(sim.runtime),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -170,12 +220,53 @@ def test_nothing_is_written_while_they_record(here: Any, sim: Sim) -> None:
     finally:
         adding.kill()
     assert adding.returncode == 0 and "/wakeword/ask.mww" in told, problem
-    with Prompt.open(port) as prompt:
-        assert prompt.interrupted and prompt.ask(muted) is False
-    assert here("rm", "ask", "--port", port)[0] == 0
+    with Prompt.open(port(sim)) as prompt:
+        assert prompt.interrupted and prompt.ask(f"{running}.voice.muted") is False
+
+
+@WAYS
+@pytest.mark.parametrize("command", ["ls", "add"])
+def test_what_a_pulled_cable_has_left_is_removed(glasses: Any, sim: Sim, way: str, command: str) -> None:
+    """Both kinds: of the cable itself, and of a link that a power cut ended."""
+    with Prompt.open(port(sim)) as prompt:
+        prompt.run("import os\nif 'wakeword' not in os.listdir('/'):\n    os.mkdir('/wakeword')")
+        prompt.run("for end in ('mww.new', 'new'):\n    open('/wakeword/alexa.' + end, 'wb').close()")
+    assert glasses(way, *(("ls", "--glasses") if command == "ls" else ("add", "alexa")))[0] == 0
+    with Prompt.open(port(sim)) as prompt:
+        assert prompt.ask("__import__('os').listdir('/wakeword')") == ["alexa.mww"][: command == "add"]
+
+
+def test_there_is_no_room(glasses: Any, sim: Sim) -> None:
+    with Prompt.open(port(sim)) as prompt:
+        prompt.run("import os\ns = os.statvfs('/')\nleft = s[3] - 12", 20)
+        prompt.run("with open('/filler', 'wb') as f:\n    for n in range(left): f.write(bytes(s[0]))", 60)
+    try:
+        for way in ("link", "cable"):
+            code, told, problem = glasses(way, "add", "alexa")
+            assert code == 1 and told == "" and "32 KB" in problem, problem
+    finally:
+        with Prompt.open(port(sim)) as prompt:
+            prompt.run("import os\nos.remove('/filler')")
+
+
+def test_old_firmware_is_said_to_be_old(glasses: Any, sim: Sim) -> None:
+    table = "__import__('glasses')._instance.commands._table"
+    with Prompt.open(port(sim)) as prompt:
+        prompt.run(f"was = {table}.pop('models')")
+    try:
+        code, _, problem = glasses("link", "ls", "--glasses")
+        assert code == 1 and "lunette deploy" in problem and "--cable" in problem
+    finally:
+        with Prompt.open(port(sim)) as prompt:
+            prompt.run(f"{table}['models'] = was")
+
+
+def test_a_cable_has_no_name(here: Any) -> None:
+    code, _, problem = here("rm", "alexa", "--cable", "--name", "Lunette")
+    assert code == 1 and "--name is for Bluetooth" in problem
 
 
 @pytest.mark.parametrize("name", ["", "../main", "Alexa", "a" * 33])
 def test_names_that_are_none(here: Any, sim: Sim, name: str) -> None:
-    code, _, problem = here("add", "alexa", "--name", name, "--port", "socket://127.0.0.1:1")
+    code, _, problem = here("add", "alexa", "--as", name, "--port", "socket://127.0.0.1:1")
     assert code == 1 and "no name for a model" in problem
