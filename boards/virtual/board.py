@@ -12,6 +12,7 @@ PARTS = {
     "mic": {"driver": "i2s_microphone", "port": 0, "sck": 4, "ws": 5, "sd": 6, "ibuf": 32768},
     "battery": {"driver": "battery", "pin": 8, "ratio": 2.0, "empty_v": 3.3, "full_v": 4.2},
     "usb": {"driver": "usb_sense", "pin": 9, "active": 1},
+    "cue": {"driver": "cue_led", "pin": 14, "active": 1},
     "worn": {"driver": "worn_sense", "pin": 13, "active": 1},
     "speaker": {"driver": "i2s_speaker", "port": 1, "sck": 10, "ws": 11, "sd": 12},
 }

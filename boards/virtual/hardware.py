@@ -4,11 +4,12 @@ TITLE = "Virtual glasses"
 FLASH_MB = 4
 
 LEFT = ("3V3", 1, 2, 4, 5, 6)
-RIGHT = ("5V", "GND", 8, 9, 10, 11, 12, 13, "BAT+")
+RIGHT = ("5V", "GND", 8, 9, 10, 11, 12, 13, 14, "BAT+")
 
 WIRING = {
     "talk": {"what": "push button", "wires": (("one side", "pin"), ("other side", "GND"))},
     "light": {"what": "LED", "wires": (("anode", "pin"), ("cathode", "GND"))},
+    "cue": {"what": "recording LED", "wires": (("anode", "pin"), ("cathode", "GND"))},
     "mic": {
         "what": "microphone",
         "wires": (("VDD", "3V3"), ("SCK", "sck"), ("WS", "ws"), ("SD", "sd"), ("L/R", "GND"), ("GND", "GND")),

@@ -107,6 +107,7 @@ class Parts:
         self.usb = None
         self.charger = None
         self.worn = None
+        self.cue = None
         self.speaker = None
         self.buzzer = None
         self.buttons = {}
@@ -146,6 +147,7 @@ class Parts:
         self.usb = self._build("usb", self._declared, _usb)
         self.charger = self._build("charger", self._declared, _charger)
         self.worn = self._build("worn", self._declared, _worn)
+        self.cue = self._build("cue", self._declared, self._led)
         self.speaker = self._build("speaker", self._declared, _speaker)
         self.buzzer = self._build("buzzer", self._declared, _buzzer)
 
@@ -182,6 +184,7 @@ class Parts:
             ("usb", self.usb),
             ("charger", self.charger),
             ("worn", self.worn),
+            ("cue", self.cue),
             ("speaker", self.speaker),
             ("buzzer", self.buzzer),
         )

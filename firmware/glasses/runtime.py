@@ -12,6 +12,7 @@ from glasses.battery_policy import BatteryPolicy
 from glasses.boots import resume_numbers
 from glasses.bus import Bus
 from glasses.commands import Commands
+from glasses.cue import Cue
 from glasses.doze import Doze
 from glasses.earcons import Earcons
 from glasses.energy import Meter
@@ -172,6 +173,7 @@ class Glasses:
         self.earcons = Earcons(
             parts.speaker or parts.buzzer, self.bus, self.power, self.log, self.settings, self._muted
         )
+        self.cue = Cue(parts.cue, self.bus)
         self.security = Security(
             presence.guard, self.link, self.journal, self.bus, self.log, parts.light, self.recording
         )
@@ -195,6 +197,7 @@ class Glasses:
             self.power.manage("earcons", "show", self.earcons.stop, _nothing)
         for name, part in (
             ("light", parts.light),
+            ("cue", parts.cue),
             ("mic", parts.microphone),
             ("speaker", parts.speaker),
         ):

@@ -74,6 +74,30 @@ def test_a_word_and_then_nothing_is_no_recording(folder: Path) -> None:
     run_world(folder, test)
 
 
+def test_the_cue_is_lit_from_the_word_to_the_recordings_end(folder: Path) -> None:
+    equip(folder)
+
+    async def test(world: World) -> None:
+        cue: list[tuple[int, bool]] = []
+        pin = world.board.PARTS["cue"]["pin"]
+        world.chip.pins.watch(
+            lambda number, level, t: (
+                cue.append((level, world.glasses.voice.capturing)) if number == pin else None
+            )
+        )
+        await listens(world)
+        await said(world, WORD, 0.4, QUESTION)
+        await world.complete(1)
+        assert cue == [(1, True), (0, False)]
+        await said(world, WORD, after=10)  # and nothing more
+        assert cue == [(1, True), (0, False)] * 2
+        await world.talk(0.6)
+        await world.complete(2)
+        assert cue == [(1, True), (0, False)] * 3
+
+    run_world(folder, test)
+
+
 def test_other_sentences_are_forgotten(folder: Path) -> None:
     equip(folder)
 

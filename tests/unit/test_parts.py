@@ -439,7 +439,15 @@ def test_nothing_is_captured_in_the_dark() -> None:
         declared: dict[str, Any] = dict(virtual_board().PARTS)
         declared["light"] = declared["light"] | {"pin": 99}
         parts = made(declared)
-        assert parts.names() == {"light": False, "mic": False, "battery": True, "usb": True, "talk": True}
+        assert parts.names() == {
+            "light": False,
+            "mic": False,
+            "battery": True,
+            "usb": True,
+            "worn": True,
+            "cue": True,
+            "talk": True,
+        }
         assert any("capture light" in problem for problem in parts.problems)
         del declared["light"]  # a board that has none says so in its data
         assert made(declared).names()["mic"] is True
@@ -455,7 +463,15 @@ def test_a_part_that_cannot_be_is_said_and_the_others_work() -> None:
         declared["battery"] = declared["battery"] | {"pin": 40}  # no ADC there
         declared["extra"] = {"driver": "button", "pin": 99}
         parts = made(declared)
-        assert parts.names() == {"light": True, "mic": True, "battery": False, "usb": True, "talk": True}
+        assert parts.names() == {
+            "light": True,
+            "mic": True,
+            "battery": False,
+            "usb": True,
+            "worn": True,
+            "cue": True,
+            "talk": True,
+        }
         assert [p.split(":")[0] for p in parts.problems] == ["extra", "battery"]
         del declared["mic"]["sd"]
         with pytest.raises(BoardError, match="mic lacks sd"):

@@ -58,6 +58,7 @@ def drivers(chip: ChipData) -> dict[str, Driver]:
     return {
         "button": Driver(None, ("pin",), {}, {"active": _LEVEL, "pull": _PULL}),
         "led": Driver("light", ("pin",), {}, {"active": _LEVEL}),
+        "cue_led": Driver("cue", ("pin",), {}, {"active": _LEVEL}),
         "i2s_microphone": Driver(
             "mic",
             ("sck", "ws", "sd"),

@@ -32,7 +32,7 @@ def use_of(part: str, data: Mapping[str, Any], key: str) -> Use:
     driver = data["driver"]
     if driver == "button":
         return Use("a button", pull=data.get("pull", "up"), wakes=part == "talk")
-    if driver == "led":
+    if driver in ("led", "cue_led"):
         return Use("an LED", drives=True)
     if driver == "i2s_microphone":
         # The microphone only listens to its two clocks: they are nobody's while the chip starts.
