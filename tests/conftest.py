@@ -12,7 +12,7 @@ import pytest
 import thorough
 from hypothesis import settings
 from serial.urlhandler import protocol_socket
-from world import plain_kernels
+from world import fast_kernels
 
 from lunette import paths
 from lunette.virtual.cpython import Environment, micropython_modules
@@ -37,7 +37,7 @@ protocol_socket.time = SimpleNamespace(sleep=lambda seconds: None)
 def micropython() -> Iterator[Environment]:
     """The firmware can be imported; no chip is attached."""
     with micropython_modules(paths.HAL, paths.FIRMWARE) as environment:
-        plain_kernels()
+        fast_kernels()
         yield environment
 
 

@@ -27,7 +27,7 @@ from lunette.virtual.introduce import BONDS, introduce
 from lunette.virtual.kernels import fast_kernels, plain_kernels
 from lunette.virtual.static_device import static_address
 
-__all__ = ["ADDRESS", "World", "inside", "plain_kernels", "run_world", "virtual_board"]
+__all__ = ["ADDRESS", "World", "fast_kernels", "inside", "plain_kernels", "run_world", "virtual_board"]
 
 TALK, LIGHT = 1, 2  # pins of boards/virtual
 

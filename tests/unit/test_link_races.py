@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from interrupts import at_every_step
-from world import plain_kernels
+from world import fast_kernels
 
 from lunette import paths
 from lunette.protocol import wire
@@ -23,7 +23,7 @@ A, B, STRANGER = b"\x01aaaaaa", b"\x01bbbbbb", b"\x01ssssss"
 @pytest.fixture
 def env(folder: Any) -> Iterator[Environment]:
     with micropython_modules(paths.HAL, paths.FIRMWARE) as environment:
-        plain_kernels()
+        fast_kernels()
         yield environment
 
 
