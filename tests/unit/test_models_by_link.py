@@ -184,40 +184,53 @@ def test_a_piece_that_is_lost(folder: Path) -> None:
 
 class Nowhere(GlassesClient):
     opened = 0
+    code = ""
 
     async def _ask(self, op: str, fields: dict[str, Any], response: bool) -> Any:
         self.opened += op == "model"
         if op == "model_part":
-            raise Refused("byte 0 comes next, not 0", "order")
+            raise Refused("no", self.code)
         return await super()._ask(op, fields, response)
 
 
-def test_who_gets_nowhere_gives_up(folder: Path) -> None:
+@pytest.mark.parametrize(("code", "times"), [("order", 4), ("busy", 4), ("damaged", 1), ("no-room", 1)])
+def test_who_gets_nowhere_gives_up(folder: Path, code: str, times: int) -> None:
     async def main(world: World) -> None:
         client = Nowhere(ADDRESS, backends=world.backends())
+        client.code = code
         async with client:
             with pytest.raises(Refused):
                 await client.add_model("ask", model())
-            assert client.opened == 4
+            assert client.opened == times
 
     run_world(folder, main, listen=False)
 
 
+class Slow(GlassesClient):
+    slow = True
+
+    async def _ask(self, op: str, fields: dict[str, Any], response: bool) -> Any:
+        if self.slow and fields.get("at", 0) > 705:
+            await asyncio.sleep(600)
+        return await super()._ask(op, fields, response)
+
+
 def test_who_is_cancelled_leaves_nothing_on_its_way(folder: Path) -> None:
-    async def test(world: World, client: GlassesClient) -> None:
-        adding: asyncio.Task[bool]
+    async def main(world: World) -> None:
+        client = Slow(ADDRESS, backends=world.backends())
+        async with client:
+            started = asyncio.get_running_loop().time()
+            adding = asyncio.create_task(client.add_model("ask", model(3000)))
+            await asyncio.sleep(2)
+            adding.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await adding
+            assert asyncio.get_running_loop().time() - started < 3 and client._waiting == {}
+            client.slow = False
+            assert await client.add_model("ask", model(3000)) is True, "on where it was"
+        assert there(folder) == {"ask.mww": model(3000)}
 
-        def reached(at: int) -> None:
-            if at == 705:
-                adding.cancel()
-
-        adding = asyncio.create_task(client.add_model("ask", model(3000), reached=reached))
-        with pytest.raises(asyncio.CancelledError):
-            await adding
-        assert client._waiting == {}
-        assert await client.add_model("ask", model(3000)) is True, "on where it was"
-
-    over_the_air(folder, test)
+    run_world(folder, main, listen=False)
 
 
 def test_a_stranger_brings_nothing(folder: Path) -> None:
