@@ -67,7 +67,11 @@ class Doze:
         if self._free is None:
             self._free = _free()
         while not self.stale:
-            pressed = await self._listen() if listening else self._sleep()
+            if listening:
+                pressed = await self._listen()
+                self._glasses.account()  # while the radio is still off
+            else:
+                pressed = self._sleep()
             if pressed is None:
                 link.start()
                 return False
@@ -113,7 +117,6 @@ class Doze:
         while not self._needed():
             if self._power.drowsy:
                 return None
-            self._glasses.account()
             await asyncio.sleep_ms(_LISTEN_MS)
             past = time.ticks_diff(time.ticks_ms(), began)
             if past >= reach_ms:

@@ -114,6 +114,10 @@ def _now(running, name):
         return "down" if parts.buttons[name].pressed else "up"
     if name == "light":
         return "lit" if parts.light.lit else "dark"
+    if name == "cue":
+        return "lit" if parts.cue.lit else "dark"
+    if name == "worn":
+        return "worn" if parts.worn.present else "not worn"
     if name == "usb":
         return "power" if parts.usb.present else "no power"
     if name == "charger":
@@ -128,7 +132,7 @@ def _now(running, name):
             return "silenced by the setting earcons"
         return "sounds" if running.earcons.playing else "silent"
     microphone = parts.microphone
-    now = "on" if microphone.capturing else "muted" if running.voice.muted else "off"
+  now = "on" if microphone.capturing else "muted" if running.voice.muted else "off"
     return "%s; starts %d, overruns %d" % (now, microphone.starts, microphone.overruns)
 
 

@@ -80,6 +80,19 @@ def _kb(octets):
 # --- a table each -----------------------------------------------------------------------------
 
 
+def _microphone(table):
+    if not table["parts"].get("mic"):
+        return "none"
+    if table["muted"]:
+        return "muted"
+    if table["capturing"]:
+        return "on, it records"
+    wakeword = table["wakeword"]
+    if wakeword is None:
+        return "off"
+    return "on, it listens for " + wakeword["words"] if wakeword["on"] else "off: " + wakeword["why_not"]
+
+
 def _status(table, lines):
     app = "runs" if table["running"] else ""
     if table["safe"]:
@@ -104,9 +117,7 @@ def _status(table, lines):
         host += "; one more may pair now"
     if table["security"] == "open":
         host += "; security is open: whoever is in range can listen"
-    microphone = "muted" if table["muted"] else "on, it records" if table["capturing"] else "off"
-    if not table["parts"].get("mic"):
-        microphone = "none"
+    microphone = _microphone(table)
     battery = "none"
     if table["battery_v"] is not None:
         battery = "%.2f V, %d %%" % (table["battery_v"], table["battery_percent"])

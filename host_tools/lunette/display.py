@@ -161,7 +161,8 @@ class Monitor:
 
 
 def _about(recording: Recording) -> dict[str, Any]:
-    return {"id": recording.number, "kind": recording.kind, "cause": recording.cause}
+    found = {"id": recording.number, "kind": recording.kind, "cause": recording.cause}
+    return found | {"wake": recording.meta["wake"]} if recording.wake_word else found
 
 
 def as_json(what: str, detail: Any, monitor: Monitor) -> dict[str, Any] | None:
@@ -200,7 +201,7 @@ def as_text(what: str, detail: Any, monitor: Monitor) -> str | None:
     if what == "disconnected":
         return "disconnected"
     if what == "recording":
-        cause = f" ({detail.cause})" if detail.cause else ""
+        cause = f" ({detail.wake_word or detail.cause})" if detail.cause else ""
         return f"recording {detail.number}: {detail.kind}{cause}"
     if what == "recorded":
         return _recorded(detail, monitor.show_paths)

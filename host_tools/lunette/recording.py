@@ -58,8 +58,14 @@ class Recording:
 
     @property
     def cause(self) -> str | None:
-        """What began it: "button", "host", ..."""
+        """What began it: "button", "host", "app" or "wake"."""
         return self.meta.get("cause")
+
+    @property
+    def wake_word(self) -> str | None:
+        """The model whose word began it; None if none did."""
+        wake = self.meta.get("wake")
+        return wake.get("model") if isinstance(wake, dict) else None
 
     @property
     def truncated(self) -> bool:

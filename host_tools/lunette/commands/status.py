@@ -29,6 +29,13 @@ def status(
         print(line)
 
 
+def _wake_word(found: dict[str, Any] | None) -> str:
+    """What they listen for, or why they do not; empty if none is set."""
+    if not found:
+        return ""
+    return f"listens for {found.get('words')}" if found.get("on") else f"not now: {found.get('why_not')}"
+
+
 def describe(answer: dict[str, Any]) -> list[str]:
     """Lines for a person. Unknown keys are left to --json."""
     heap, states = answer.get("heap") or {}, answer.get("states") or {}
@@ -42,6 +49,7 @@ def describe(answer: dict[str, Any]) -> list[str]:
         ("firmware", f"{answer.get('firmware')} on board {answer.get('board')}, start {answer.get('boot')}"),
         ("state", f"{answer.get('state')}, up {answer.get('up_s')} s, started by {answer.get('cause')}"),
         ("capturing", "muted" if answer.get("muted") else "yes" if answer.get("capturing") else "no"),
+        ("wake word", _wake_word(answer.get("wakeword"))),
         ("battery", battery),
         ("recordings", f"{answer.get('recordings')} wait, {answer.get('journal_free')} frames free"),
         ("parts", ", ".join(p if there else f"{p} (missing)" for p, there in parts.items()) or "none"),
