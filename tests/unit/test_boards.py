@@ -191,6 +191,21 @@ def test_a_buzzer_is_driven() -> None:
             check(board, {**board.parts, "buzzer": {"driver": "buzzer", "pin": 7, **change}})
 
 
+def test_a_wear_sensor_is_read_with_the_pull_it_needs() -> None:
+    classic = BOARDS["esp32_devkit"]
+    sensor = {"driver": "worn_sense", "pin": 34}
+    check(classic, {**classic.parts, "worn": sensor})
+    for change, complaint in (
+        ({"pull": "up"}, "input only on the esp32 and has no pull, which a sense wire needs"),
+        ({"pull": "left"}, r'"pull"\] is \'left\''),
+        ({"active": 2}, r'"active"\] is 2, not 0 or 1'),
+    ):
+        with pytest.raises(LunetteError, match=complaint):
+            check(classic, {**classic.parts, "worn": sensor | change})
+    with pytest.raises(LunetteError, match='under the name "worn" only'):
+        check(classic, {**classic.parts, "nose": sensor})
+
+
 def test_every_pin_of_a_part_has_a_wire_those_that_need_not_be_there_too(own: Callable[..., Board]) -> None:
     buzzer = BOARD.replace("PARTS = {", 'PARTS = {\n    "buzzer": {"driver": "buzzer", "pin": 7},')
     speaker = 'PARTS = {\n    "speaker": {"driver": "i2s_speaker", "port": 1, "sck": 7, "ws": 9, "sd": 10},'

@@ -141,6 +141,8 @@ def test_speech_is_kept_in_the_format_that_was_asked_for(
         ["sim", "power-on"],
         ["sim", "battery", "3.5"],
         ["sim", "usb", "off"],
+        ["sim", "worn", "off"],
+        ["sim", "say", "--text", "okay nabu"],
         ["sim", "status"],
         ["sim", "quit"],
     ],
@@ -272,6 +274,12 @@ def test_out_that_is_no_folder(lunette, tmp_path):
         ("duration_s = 1\n[[at]]\nt = 0\ndo = 'stranger'\ntries = ['ask']", "'ask', which is none of"),
         ("duration_s = 1\n[[at]]\nt = 0\ndo = 'host_stall'\nseconds = 0", "above 0"),
         ("duration_s = 1\n[settings]\nfoo = 1", "no setting foo"),
+        ("duration_s = 1\nmodels = 'alexa'", "models must be a list"),
+        ("duration_s = 1\nmodels = [1]", "models must be a list"),
+        ("duration_s = 1\nmodels = ['okay_nobody']", "there is no model okay_nobody"),
+        ("duration_s = 1\nmodels = ['missing.tflite']", "there is no file missing.tflite"),
+        ("duration_s = 1\nmodels = ['missing.mww']", "cannot read missing.mww"),
+        ("duration_s = 1\n[[at]]\nt = 0\ndo = 'say'\ntext = '...'", "nothing to say in '...'"),
         ("duration_s = 1\n[settings]\nhold_ms = -5", "hold_ms must be"),
     ],
 )
@@ -285,6 +293,24 @@ def test_a_bad_scene_is_one_line(lunette, tmp_path, text, complaint):
     assert last.startswith("lunette: ") and complaint in last
     assert "Traceback" not in err
     assert not report.exists()
+
+
+@pytest.mark.parametrize(
+    "text, package",
+    [
+        ("duration_s = 1\nmodels = ['alexa']", "pymicro-wakeword"),
+        ("duration_s = 1\n[[at]]\nt = 0\ndo = 'say'\ntext = 'not said before'", "espeakng-loader"),
+    ],
+)
+def test_a_scene_that_lacks_a_package_says_which(lunette, tmp_path, monkeypatch, text, package):
+    from lunette.virtual import spoken
+
+    spoken._voices.cache_clear()
+    monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
+    (tmp_path / "scene.toml").write_text(text)
+    code, out, err = lunette("sim", "--scene", str(tmp_path / "scene.toml"))
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith("lunette: ") and f"pip install {package}" in err.splitlines()[-1]
 
 
 def test_a_report_never_replaces_a_pipe_or_a_link(tmp_path):
@@ -598,6 +624,9 @@ class FakeGlasses:
     def usb(self, plugged: bool) -> None:
         self.done.append(("usb", plugged))
 
+    def worn(self, on: bool) -> None:
+        self.done.append(("worn", on))
+
 
 def desk_with(glasses: FakeGlasses) -> Desk:
     from lunette.virtual.performer import Performer
@@ -629,13 +658,15 @@ def test_orders_are_checked_as_in_scenes():
             ("usb", {"plugged": 1}, "wrong type"),
             ("usb", {}, "plugged is missing"),
             ("say", {"wav": "/nowhere.wav"}, "nowhere.wav"),
+            ("say", {"text": "..."}, "nothing to say"),
         ):
             with pytest.raises(LunetteError, match=complaint):
                 await desk.order(do, values)
         assert glasses.done == []
         await desk.order("tap", {})
         await desk.order("usb", {"plugged": False})
-        assert glasses.done == [("press", "talk"), ("release", "talk"), ("usb", False)]
+        await desk.order("worn", {"on": False})
+        assert glasses.done == [("press", "talk"), ("release", "talk"), ("usb", False), ("worn", False)]
         assert desk.held == set()
 
     asyncio.run(main())

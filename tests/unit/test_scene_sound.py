@@ -11,7 +11,7 @@ import pytest
 from lunette import paths
 from lunette.acoustics import Geometry
 from lunette.errors import LunetteError
-from lunette.virtual import scene
+from lunette.virtual import scene, spoken
 from lunette.virtual.air import Air
 from lunette.virtual.performer import Performer
 from lunette.virtual.simulator import VirtualGlasses
@@ -50,6 +50,26 @@ def test_a_voice_from_elsewhere_is_softer_and_on_its_side_louder() -> None:
     assert 1 < level(glasses, 1) - level(glasses) < 4, "it comes from the right"
     glasses = perform("virtual", {"do": "say", "wav": SPEECH, "distance": 2})
     assert level(glasses) < mouth - 20, "one microphone: the distance counts, too"
+
+
+def test_a_text_is_heard_as_it_is_spoken() -> None:
+    glasses = perform("virtual", {"do": "say", "text": "okay nabu", "voice": "en-us+m3", "rate": 140})
+    clip = spoken.clip("okay nabu", "en-us+m3", 140)
+    first = glasses.sound.index(glasses.sound.t0)
+    heard = glasses.sound.render(first - 16000, 2 * 16000)
+    (begin,) = (i for i in range(len(heard) - len(clip)) if np.array_equal(heard[i : i + len(clip)], clip))
+    assert not heard[:begin].any() and not heard[begin + len(clip) :].any()
+    softer, louder = (perform("virtual", {"do": "say", "text": "okay nabu", "gain_db": db}) for db in (0, 6))
+    assert level(louder) - level(softer) == pytest.approx(6, abs=0.1)
+
+
+def test_they_are_worn_or_not() -> None:
+    def pin(*actions: dict[str, Any]) -> int:
+        return perform("virtual", *actions).chip.pins.level(13)
+
+    assert pin({"do": "worn", "on": True}) == 1
+    assert pin({"do": "worn", "on": True}, {"do": "worn", "on": False}) == 0
+    perform("xiao_esp32c3", {"do": "worn", "on": False})  # which cannot tell
 
 
 def test_noise_has_its_level_wherever_it_comes_from() -> None:
@@ -91,6 +111,17 @@ def test_glasses_that_are_off_cannot_be_held_up() -> None:
             "kind = 'brown' is none of: white, pink, hum, fan, street, babble",
         ),
         ({"do": "say", "wav": "x", "distance": 0}, "distance must be above 0"),
+        ({"do": "say"}, "(say): one of: wav, text"),
+        ({"do": "say", "wav": "x", "text": "y"}, "(say): one of: wav, text"),
+        ({"do": "say", "wav": "x", "voice": "en-us"}, "voice and rate are for text"),
+        ({"do": "say", "wav": "x", "rate": 150}, "voice and rate are for text"),
+        ({"do": "say", "text": " "}, "text has no words"),
+        ({"do": "say", "text": "x", "rate": 79}, "rate = 79 is not from 80 to 450 words a minute"),
+        ({"do": "say", "text": "x", "rate": 99.5}, "rate = 99.5 is of the wrong type"),
+        ({"do": "say", "text": "x", "voice": "klingon"}, "(say): eSpeak NG has no voice 'klingon'"),
+        ({"do": "say", "text": ["x"]}, "text = ['x'] is of the wrong type"),
+        ({"do": "worn"}, "on is missing"),
+        ({"do": "worn", "on": 1}, "on = 1 is of the wrong type"),
         ({"do": "noise", "azimuth": "left"}, "azimuth = 'left' is of the wrong type"),
         ({"do": "mic"}, "one at least of: fault, noise_dbfs"),
         ({"do": "mic", "fault": "deaf"}, "fault = 'deaf' is none of: none, dead, stuck"),

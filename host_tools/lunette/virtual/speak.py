@@ -35,6 +35,7 @@ def main() -> None:
     if espeak.espeak_SetVoiceByName(voice.encode()):
         sys.exit(f"no voice {voice}")
     espeak.espeak_SetParameter(_SET_RATE, int(words_a_minute), 0)
+    espeak.espeak_ng_SetRandSeed(1)  # of the breath of some voices: it has taken the time
     espeak.espeak_Synth(text, len(text), 0, 0, 0, _UTF8, None, None)
     espeak.espeak_Synchronize()
     sys.stdout.buffer.write(said)
