@@ -132,7 +132,7 @@ def _now(running, name):
             return "silenced by the setting earcons"
         return "sounds" if running.earcons.playing else "silent"
     microphone = parts.microphone
-  now = "on" if microphone.capturing else "muted" if running.voice.muted else "off"
+    now = "on" if microphone.capturing else "muted" if running.voice.muted else "off"
     return "%s; starts %d, overruns %d" % (now, microphone.starts, microphone.overruns)
 
 
