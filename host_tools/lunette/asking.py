@@ -14,7 +14,7 @@ from lunette.errors import Disconnected, Refused
 
 _LONGEST = 509  # bytes of a request: of 512, what a link of the largest MTU carries in one go
 _AROUND = 56  # of them, beside the piece of a model
-_NARROW = 160  # then a request goes as a long write, which every host can, but it takes several turns
+_NARROW = 80  # then a request goes as a long write, which every host can, but it takes several turns
 _ON_THEIR_WAY = 6
 _AGAIN_S = 0.5  # between two tries while they record
 _STUCK = 3  # times that nothing comes of going back

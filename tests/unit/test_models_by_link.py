@@ -29,7 +29,7 @@ def there(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "wakeword").glob("*")}
 
 
-@pytest.mark.parametrize(("mtu", "piece"), [(512, 141), (100, 339)])
+@pytest.mark.parametrize(("mtu", "piece"), [(512, 141), (100, 30), (60, 339)])
 def test_a_host_brings_a_model_and_takes_it_away(folder: Path, mtu: int, piece: int) -> None:
     """In requests that the link carries in one go, or as long writes if that would be too little."""
     (folder / "settings.json").write_text(f'{{"mtu": {mtu}}}')
