@@ -37,7 +37,8 @@ def test_a_host_brings_a_model_and_takes_it_away(folder: Path, mtu: int, piece: 
     steps: list[int] = []
 
     async def test(world: World, client: GlassesClient) -> None:
-        assert await client.models() == {"models": [], "free": (await client.models())["free"]}
+        found = await client.models()  # what is free is this computer's disk
+        assert found.pop("free") > 0 and found == {"models": []}
         assert await client.add_model("okay_nabu", content, reached=steps.append) is True
         assert steps == [*range(0, 5000, piece), 5000]
         (entry,) = (await client.models())["models"]
