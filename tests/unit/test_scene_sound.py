@@ -59,6 +59,7 @@ def test_a_text_is_heard_as_it_is_spoken() -> None:
     begin = int(np.flatnonzero(heard)[0] - np.flatnonzero(clip)[0])
     assert np.array_equal(heard[begin:][: len(clip)], clip)
     assert not heard[:begin].any() and not heard[begin + len(clip) :].any()
+    spoken.clip("okay nabu")
     softer, louder = (perform("virtual", {"do": "say", "text": "okay nabu", "gain_db": db}) for db in (0, 6))
     assert level(louder) - level(softer) == pytest.approx(6, abs=0.1)
 
