@@ -185,9 +185,8 @@ class Listener:
         """Have the microphone off from now on, for half a second at least. Harmless when it is off."""
         self._paused = time.ticks_ms()
         if self.on:
-            self._stop()
-            self._lock("standby")
-            self.why_not = _WANTED_OFF
+            self._stop()  # its lock waits for `look`: a press would have the clock go down and up
+            self._flag.set()
 
     def _choice(self):
         settings = self._settings
