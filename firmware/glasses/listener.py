@@ -112,6 +112,7 @@ class Listener:
         self.wakes = 0
         self.gaps = 0
         self._skipped = 0  # by detectors before this one
+        glasses.bus.now("models", self._on_models)
 
     # --- when ---------------------------------------------------------------------------------
 
@@ -187,6 +188,18 @@ class Listener:
         if self.on:
             self._stop()  # its lock waits for `look`: a press would have the clock go down and up
             self._flag.set()
+
+    def try_again(self):
+        """Settings have changed: have the microphone off, then listen as they say, also for what failed before."""
+        self._failed = ""
+        if self._detector is None:
+            self._wanted = None
+        self.pause()
+
+    def _on_models(self, name, t, value):
+        if value in self._models or self._failed:
+            self._wanted = None
+            self.try_again()
 
     def _choice(self):
         settings = self._settings

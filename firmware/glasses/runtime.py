@@ -232,7 +232,7 @@ class Glasses:
         self.log.set_level(self.settings.log_level)
         self._listen()
         if self.listener is not None:
-            self.listener.pause()
+            self.listener.try_again()
         self.voice.prepare()
 
     def _listen(self):

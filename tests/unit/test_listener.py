@@ -209,6 +209,33 @@ def test_a_setting_makes_running_glasses_listen(folder: Path) -> None:
     run_world(folder, test)
 
 
+def test_a_model_that_comes_or_goes_meanwhile(folder: Path) -> None:
+    equip(folder)
+    path = folder / "wakeword" / "okay_nabu.mww"
+    path.unlink()
+
+    async def test(world: World) -> None:
+        assert world.listener is not None and world.listener.client is not None
+        client = world.listener.client
+        await asyncio.sleep(1)
+        assert "no model okay_nabu" in world.glasses.listener.why_not
+        await client.add_model("okay_nabu", model())
+        await listens(world)
+        await client.add_model("okay_nabu", model("alexa"))
+        await listens(world)
+        assert world.glasses.listener.heard_for() == "Alexa"
+        await said(world, WORD, 0.2, "alexa", after=1)
+        assert world.glasses.listener.wakes == 1
+        await client.remove_model("okay_nabu")
+        await asyncio.sleep(1)
+        assert (
+            world.glasses.listener.why_not == "the setting wakeword is empty"
+            and not world.chip.i2s.running(0)
+        )
+
+    run_world(folder, test)
+
+
 def test_two_models_at_once(folder: Path) -> None:
     equip(folder, "okay_nabu", "alexa")
 
