@@ -291,40 +291,84 @@ def octets(seed, count):
 SEEDS = st.integers(0, 9999)
 
 
+def plan(*numbers):
+    return struct.pack(f"<{len(numbers)}H", *numbers)
+
+
 @relaxed
-@given(SEEDS, st.sampled_from([0, 8, 24, 64, 72, 128, 200]), st.integers(1, 5), st.integers(0, 3))
+@given(SEEDS, st.sampled_from([0, 8, 24, 64, 72, 128, 200]), st.integers(0, 3), st.integers(0, 3))
+def test_dot(kernels, seed, inputs, at, to):
+    arena = octets(seed + 1, at + inputs)
+    same(kernels, "dot", 0, octets(seed, inputs), plan(at, inputs, 1 + to), arena, b"\x55" * 20)
+
+
+@relaxed
+@given(SEEDS, st.sampled_from([0, 8, 24, 64, 72, 128, 200]), st.integers(2, 70))
+def test_turn(kernels, seed, inputs, n):
+    filled = -(-n // 16) * 16
+    same(kernels, "turn", 0, b"\xa5" * (inputs * filled), octets(seed, inputs * n), inputs, n)
+
+
+def kept(before, n):
+    """What `dense` leaves of a layer without weights: sums, state, room for changes."""
+    state = struct.pack("<I", sum(before)) + bytes(4 * n) + before
+    return bytes(4 + 4 * n) + state + b"\xa5" * (4 * len(before) + 4)
+
+
+@relaxed
+@given(SEEDS, st.sampled_from([8, 24, 64]), st.sampled_from([16, 32, 48, 64]), st.integers(0, 3))
 def test_dense(kernels, seed, inputs, n, at):
-    sums = struct.pack("<6I", *range(6))
-    same(kernels, "dense", 0, octets(seed, inputs * n), octets(seed + 1, at + inputs), at, inputs, sums, n)
+    numbers = plan(at, inputs, n, 1, 1 + n, 2 + 2 * n + inputs // 4)
+    # Sums of one sign, as they always are: with weights they are at least those before.
+    arena = octets(seed + 1, at + inputs)
+    rng = np.random.default_rng(seed)
+    before = [number if rng.random() < 0.5 else int(rng.integers(0, number + 1)) for number in arena[at:]]
+    same(kernels, "dense", 0, octets(seed, inputs * n), numbers, arena, kept(bytes(before), n))
+
+
+@relaxed
+@given(
+    SEEDS, st.sampled_from([8, 40]), st.integers(2, 40), st.lists(st.integers(0, 9), min_size=1, max_size=4)
+)
+def test_dense_gives_sums_of_all_inputs_whatever_has_changed(kernels, seed, inputs, outputs, parts):
+    """By numpy, of weights as the format has them; step after step, with some, no and all inputs new."""
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(-127, 128, (outputs, inputs))
+    n = -(-outputs // 16) * 16
+    _, (turned, _) = kernels.call(
+        "wakeword.layers.turn", 0, bytes(inputs * n), format.dense_weights(weights.tolist()), inputs, outputs
+    )
+    sums = kept(bytes(inputs), n)
+    given = np.zeros(inputs, np.uint8)
+    numbers = plan(0, inputs, n, 1, 1 + n, 2 + 2 * n + inputs // 4)
+    for part in parts:
+        new = rng.integers(0, 256, inputs)
+        given = np.where(rng.random(inputs) < part / 9, new, given).astype(np.uint8)
+        _, (_, _, _, sums) = kernels.call("wakeword.layers.dense", 0, turned, numbers, given.tobytes(), sums)
+        words = np.frombuffer(sums, "<u4").astype(int)
+        assert words[0] == given.sum()
+        expected = weights @ given.astype(int)
+        assert np.array_equal(words[1 : 1 + outputs] - 128 * words[0], expected)
 
 
 @relaxed
 @given(SEEDS, st.sampled_from([4, 8, 60]), st.sampled_from([16, 32]), st.integers(0, 3))
 def test_sparse(kernels, seed, inputs, n, first):
     sums = b"\x55" * 4 * (n + 4)
-    same(
-        kernels,
-        "sparse",
-        0,
-        octets(seed, inputs * n),
-        octets(seed + 1, inputs + 4),
-        2,
-        inputs,
-        sums,
-        first,
-        n,
-    )
+    numbers = plan(2, inputs, 1 + first, n)
+    same(kernels, "sparse", 0, octets(seed, inputs * n), numbers, octets(seed + 1, inputs + 4), sums)
 
 
 @relaxed
 @given(SEEDS, st.sampled_from(range(4, 33, 4)), st.integers(1, 6), st.integers(0, 3))
 def test_depthwise(kernels, seed, taps, n, first):
-    ring = octets(seed, 5 + 2 * taps * n)
-    sums = bytes(4 * (n + 4))
-    same(kernels, "depthwise", 0, octets(seed + 1, taps * n), ring, 5, 2 * taps, taps, sums, first, n)
+    arena = octets(seed, 8 + 2 * taps * n) + bytes([seed % 4])
+    numbers = plan(5, len(arena) - 1, 2 * taps, taps, 1 + first, n)
+    sums = b"\x55" * 4 + bytes(4 * (n + 3))
+    same(kernels, "depthwise", 0, octets(seed + 1, taps * n), numbers, arena, sums)
 
 
-def scaling(seed, bits, n):
+def scaling(seed, bits, n, inputs):
     """(records, sums) whose numbers reach as far as the converter lets them."""
     rng = np.random.default_rng(seed)
     most = 2 ** (30 - bits)
@@ -333,33 +377,37 @@ def scaling(seed, bits, n):
     for total in sums:
         wanted = int(rng.integers(-most + 1, most))
         parts = [int(part) for part in rng.integers(0, 2**bits, 3)]
-        records += struct.pack("<I4H", 2**29 + wanted - int(total), *parts, rng.integers(bits, bits + 12))
+        add = 2**29 + wanted - int(total) + 128 * inputs
+        records += struct.pack("<I4H", add, *parts, rng.integers(bits, bits + 12))
     return records, struct.pack(f"<{n}I", *map(int, sums))
 
 
 @pytest.mark.parametrize("name", ["scale", "scale_away", "remember"])
 @relaxed
-@given(SEEDS, st.integers(9, 14), st.sampled_from([2, 4, 16]), st.integers(0, 511))
-def test_scale(kernels, name, seed, bits, n, zero):
-    records, sums = scaling(seed, bits, n + 1)
-    place = (bytes(200), 3, 5) if name == "remember" else (bytes(20), 3)
-    same(kernels, name, 0, records[12:], n, sums, 1, 2**29, bits, zero, *place)
+@given(SEEDS, st.integers(9, 14), st.sampled_from([2, 4, 16]), st.integers(0, 511), st.integers(0, 4))
+def test_scale(kernels, name, seed, bits, n, zero, slot):
+    inputs = seed % 1000
+    records, sums = scaling(seed, bits, n + 1, inputs)
+    arena = bytes([slot]) + bytes(200)
+    numbers = plan(2, n, bits, zero, 3, 0, 5) if name == "remember" else plan(2, n, bits, zero, 3)
+    same(kernels, name, 0, records[12:], numbers, arena, struct.pack("<I", inputs) + sums)
 
 
 @relaxed
-@given(SEEDS, st.integers(1, 20))
-def test_gather(kernels, seed, n):
-    same(kernels, "gather", 0, np.random.default_rng(seed).integers(0, 2**24, 20).astype("<u4").tobytes(), n)
+@given(SEEDS, st.integers(1, 20), st.integers(0, 3))
+def test_gather(kernels, seed, n, first):
+    sums = np.random.default_rng(seed).integers(0, 2**24, 24).astype("<u4").tobytes()
+    same(kernels, "gather", 0, bytes(4), plan(first, n), bytes(4), sums)
 
 
 @relaxed
 @given(st.integers(0, 9), st.integers(0, 30), st.integers(1, 30))
 def test_slide(kernels, at, n, by):
-    same(kernels, "slide", bytes(range(80)), 0, at, n, by)
+    same(kernels, "slide", 0, bytes(4), plan(at, n, by), bytes(range(80)), bytes(4))
 
 
 def test_take(kernels):
-    same(kernels, "take", 0, 0, bytes(range(256)), bytes(264), 5, 256)
+    same(kernels, "take", bytes(264), bytes(range(256)), 5, 256)
 
 
 def test_kernels_avoid_what_compilers_get_wrong():

@@ -1,213 +1,298 @@
 """Kernels of a wake word's network: sums of products of bytes, and what makes bytes of sums again.
 
 Numbers are unsigned bytes: those of the model plus 128. So are weights, since loads have no sign: what that
-adds to a sum is taken off when it is scaled. Sums in ``acc`` are never negative, for the same reason: a word
-has its sign on the chip only.
+adds to a sum is taken off when it is scaled. Sums are never negative, for the same reason: a word has its
+sign on the chip only.
 
-In all kernels the first two names are those in registers. ``a``, ``i``, ``s`` and ``x`` are scratch if they
-are integers.
+All but `turn` and `take` have the same five arguments, so that a network calls one after the other without
+looking at it, and what differs is read here, not there: that takes a third of the time.
+
+    first      scratch
+    second     weights ``w`` or records ``r``; for `slide` and `gather` any buffer
+    ``plan``   numbers of 16 bits, which each kernel names in their order
+    ``arena``  the network's numbers. Plans have places in it: of numbers, of rings, and of a byte for each
+               ring that says in which slot its newest are
+    ``sums``   words. The first is the sum of the inputs of the last `dense`, `dot` or `sparse`, 0 after
+               `depthwise`; plans have places of all others
+
+The first two arguments are those in registers.
 """
 
 import micropython
 
 
 @micropython.viper
-def dense(s: int, w: ptr8, x: ptr8, at: int, inputs: int, acc: ptr32, n: int) -> int:
-    """Add weighted sums of ``inputs`` bytes from ``x[at]`` on to the first ``n`` of ``acc``; give the bytes'.
-
-    ``inputs`` is a multiple of 8. Weights are in the order of use: for 64 inputs those of the first output,
-    of the second, ...; then for the next 64; at the end for 8 at a time. Inputs are loaded once for all
-    outputs, into names in memory: 6 (rv32imc) and 8 (xtensawin) instructions a product. It took 9 and 10 with
-    an output's sum in a register and both bytes loaded for each product.
-    """
-    x = ptr8(int(x) + at)
+def dot(s: int, w: ptr8, plan: ptr16, arena: ptr8, sums: ptr32):
+    """Plan: at, inputs, sum. The weighted sum of so many bytes, eights, from ``arena[at]`` on."""
+    x = ptr8(int(arena) + plan[0])
     total = 0
-    while inputs > 63:
-        x0 = x[0]
-        x1 = x[1]
-        x2 = x[2]
-        x3 = x[3]
-        x4 = x[4]
-        x5 = x[5]
-        x6 = x[6]
-        x7 = x[7]
-        x8 = x[8]
-        x9 = x[9]
-        x10 = x[10]
-        x11 = x[11]
-        x12 = x[12]
-        x13 = x[13]
-        x14 = x[14]
-        x15 = x[15]
-        x16 = x[16]
-        x17 = x[17]
-        x18 = x[18]
-        x19 = x[19]
-        x20 = x[20]
-        x21 = x[21]
-        x22 = x[22]
-        x23 = x[23]
-        x24 = x[24]
-        x25 = x[25]
-        x26 = x[26]
-        x27 = x[27]
-        x28 = x[28]
-        x29 = x[29]
-        x30 = x[30]
-        x31 = x[31]
-        x32 = x[32]
-        x33 = x[33]
-        x34 = x[34]
-        x35 = x[35]
-        x36 = x[36]
-        x37 = x[37]
-        x38 = x[38]
-        x39 = x[39]
-        x40 = x[40]
-        x41 = x[41]
-        x42 = x[42]
-        x43 = x[43]
-        x44 = x[44]
-        x45 = x[45]
-        x46 = x[46]
-        x47 = x[47]
-        x48 = x[48]
-        x49 = x[49]
-        x50 = x[50]
-        x51 = x[51]
-        x52 = x[52]
-        x53 = x[53]
-        x54 = x[54]
-        x55 = x[55]
-        x56 = x[56]
-        x57 = x[57]
-        x58 = x[58]
-        x59 = x[59]
-        x60 = x[60]
-        x61 = x[61]
-        x62 = x[62]
-        x63 = x[63]
-        total += x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7
-        total += x8 + x9 + x10 + x11 + x12 + x13 + x14 + x15
-        total += x16 + x17 + x18 + x19 + x20 + x21 + x22 + x23
-        total += x24 + x25 + x26 + x27 + x28 + x29 + x30 + x31
-        total += x32 + x33 + x34 + x35 + x36 + x37 + x38 + x39
-        total += x40 + x41 + x42 + x43 + x44 + x45 + x46 + x47
-        total += x48 + x49 + x50 + x51 + x52 + x53 + x54 + x55
-        total += x56 + x57 + x58 + x59 + x60 + x61 + x62 + x63
-        x = ptr8(int(x) + 64)
-        inputs -= 64
-        to = acc
-        end = int(w) + (n << 6)
-        while int(w) - end:
-            s = w[0] * x0 + to[0]
-            s = w[1] * x1 + s
-            s = w[2] * x2 + s
-            s = w[3] * x3 + s
-            s = w[4] * x4 + s
-            s = w[5] * x5 + s
-            s = w[6] * x6 + s
-            s = w[7] * x7 + s
-            s = w[8] * x8 + s
-            s = w[9] * x9 + s
-            s = w[10] * x10 + s
-            s = w[11] * x11 + s
-            s = w[12] * x12 + s
-            s = w[13] * x13 + s
-            s = w[14] * x14 + s
-            s = w[15] * x15 + s
-            s = w[16] * x16 + s
-            s = w[17] * x17 + s
-            s = w[18] * x18 + s
-            s = w[19] * x19 + s
-            s = w[20] * x20 + s
-            s = w[21] * x21 + s
-            s = w[22] * x22 + s
-            s = w[23] * x23 + s
-            s = w[24] * x24 + s
-            s = w[25] * x25 + s
-            s = w[26] * x26 + s
-            s = w[27] * x27 + s
-            s = w[28] * x28 + s
-            s = w[29] * x29 + s
-            s = w[30] * x30 + s
-            s = w[31] * x31 + s
-            s = w[32] * x32 + s
-            s = w[33] * x33 + s
-            s = w[34] * x34 + s
-            s = w[35] * x35 + s
-            s = w[36] * x36 + s
-            s = w[37] * x37 + s
-            s = w[38] * x38 + s
-            s = w[39] * x39 + s
-            s = w[40] * x40 + s
-            s = w[41] * x41 + s
-            s = w[42] * x42 + s
-            s = w[43] * x43 + s
-            s = w[44] * x44 + s
-            s = w[45] * x45 + s
-            s = w[46] * x46 + s
-            s = w[47] * x47 + s
-            s = w[48] * x48 + s
-            s = w[49] * x49 + s
-            s = w[50] * x50 + s
-            s = w[51] * x51 + s
-            s = w[52] * x52 + s
-            s = w[53] * x53 + s
-            s = w[54] * x54 + s
-            s = w[55] * x55 + s
-            s = w[56] * x56 + s
-            s = w[57] * x57 + s
-            s = w[58] * x58 + s
-            s = w[59] * x59 + s
-            s = w[60] * x60 + s
-            s = w[61] * x61 + s
-            s = w[62] * x62 + s
-            to[0] = w[63] * x63 + s
-            w = ptr8(int(w) + 64)
-            to = ptr32(int(to) + 4)
-    while inputs:
-        x0 = x[0]
-        x1 = x[1]
-        x2 = x[2]
-        x3 = x[3]
-        x4 = x[4]
-        x5 = x[5]
-        x6 = x[6]
-        x7 = x[7]
-        total += x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7
+    end = int(w) + plan[1]
+    s = 0
+    while int(w) - end:
+        total += x[0] + x[1] + x[2] + x[3] + x[4] + x[5] + x[6] + x[7]
+        s = w[0] * x[0] + s
+        s = w[1] * x[1] + s
+        s = w[2] * x[2] + s
+        s = w[3] * x[3] + s
+        s = w[4] * x[4] + s
+        s = w[5] * x[5] + s
+        s = w[6] * x[6] + s
+        s = w[7] * x[7] + s
+        w = ptr8(int(w) + 8)
         x = ptr8(int(x) + 8)
-        inputs -= 8
-        to = acc
-        end = int(w) + (n << 3)
-        while int(w) - end:
-            s = w[0] * x0 + to[0]
-            s = w[1] * x1 + s
-            s = w[2] * x2 + s
-            s = w[3] * x3 + s
-            s = w[4] * x4 + s
-            s = w[5] * x5 + s
-            s = w[6] * x6 + s
-            to[0] = w[7] * x7 + s
-            w = ptr8(int(w) + 8)
-            to = ptr32(int(to) + 4)
-    return total
+    sums[0] = total
+    sums = ptr32(int(sums) + (plan[2] << 2))
+    sums[0] = s
 
 
 @micropython.viper
-def sparse(x: int, w: ptr8, q: ptr8, at: int, inputs: int, acc: ptr32, first: int, n: int) -> int:
-    """As `dense`, of inputs many of which are 0, which are skipped; stored, not added. ``n`` are sixteens,
-    ``inputs`` fours. Weights: for 16 outputs those of the first input, of the second, ...; then of the next.
+def turn(i: int, to: ptr8, data: ptr8, inputs: int, n: int):
+    """Weights of ``n`` outputs as a file has them into ``to``, in the order in which `dense` uses them.
+
+    In the file, of 64 inputs those of the first output, of the second, ...; then of the next 64; at the end
+    of 8 at a time. In ``to``, of 32 outputs those of the first input, of the second, ...; then of the next
+    32; at the end of 16. What is missing to sixteens is left as it is.
     """
-    q = ptr8(int(q) + at)
-    total = 0
-    end = int(q) + inputs
+    at = 0
+    while inputs - at:
+        block = 64
+        if inputs - at < 64:
+            block = 8
+        o = 0
+        while n - o:
+            wide = 32
+            if n - (o & -32) < 17:
+                wide = 16
+            i = (o & -32) * inputs + wide * at + (o & 31)
+            end = i + wide * block
+            while i < end:
+                to[i] = data[0]
+                data = ptr8(int(data) + 1)
+                i += wide
+            o += 1
+        at += block
+
+
+@micropython.viper
+def dense(x: int, w: ptr8, plan: ptr16, arena: ptr8, sums: ptr32):
+    """Plan: at, inputs, outputs, sum, state, items. Weighted sums of bytes, fours, from ``arena[at]`` on, one
+    for each output, of which there are sixteens. Weights are as `turn` has put them.
+
+    From step to step 3 to 6 of 10 inputs stay as they are, in silence all. So sums are kept in the state, and
+    what changes is added: first the sum of the inputs is there, then a sum for each output, then the inputs.
+    The changes are listed in the items, two halves of a word each: which input, and by how much, 256 added;
+    0 ends them. No sum is ever negative: with some inputs new, others old, it is one of unsigned bytes, too.
+    """
+    inputs = 0
+    end = plan[1]
+    n = plan[2]
+    acc = ptr32(int(sums) + (plan[3] << 2))
+    state = ptr32(int(sums) + (plan[4] << 2))
+    items = ptr16(int(sums) + (plan[5] << 2))
+    item = items
+    old = ptr8(int(state) + (n << 2) + 4)
+    total = state[0]
+    data = int(w)
+    w = ptr8(int(arena) + plan[0])
+    while inputs - end:
+        x = w[0] - old[0]
+        if x:
+            old[0] = w[0]
+            item[0] = inputs
+            item[1] = x + 256
+            item = ptr16(int(item) + 4)
+            total += x
+        x = w[1] - old[1]
+        if x:
+            old[1] = w[1]
+            item[0] = inputs + 1
+            item[1] = x + 256
+            item = ptr16(int(item) + 4)
+            total += x
+        x = w[2] - old[2]
+        if x:
+            old[2] = w[2]
+            item[0] = inputs + 2
+            item[1] = x + 256
+            item = ptr16(int(item) + 4)
+            total += x
+        x = w[3] - old[3]
+        if x:
+            old[3] = w[3]
+            item[0] = inputs + 3
+            item[1] = x + 256
+            item = ptr16(int(item) + 4)
+            total += x
+        w = ptr8(int(w) + 4)
+        old = ptr8(int(old) + 4)
+        inputs += 4
+    item[1] = 0
+    state[0] = total
+    sums[0] = total
+    state = ptr32(int(state) + 4)
+    shift = 5
+    while n:
+        if n < 32:
+            shift = 4
+        s0 = state[0]
+        s1 = state[1]
+        s2 = state[2]
+        s3 = state[3]
+        s4 = state[4]
+        s5 = state[5]
+        s6 = state[6]
+        s7 = state[7]
+        s8 = state[8]
+        s9 = state[9]
+        s10 = state[10]
+        s11 = state[11]
+        s12 = state[12]
+        s13 = state[13]
+        s14 = state[14]
+        s15 = state[15]
+        if n > 31:
+            s16 = state[16]
+            s17 = state[17]
+            s18 = state[18]
+            s19 = state[19]
+            s20 = state[20]
+            s21 = state[21]
+            s22 = state[22]
+            s23 = state[23]
+            s24 = state[24]
+            s25 = state[25]
+            s26 = state[26]
+            s27 = state[27]
+            s28 = state[28]
+            s29 = state[29]
+            s30 = state[30]
+            s31 = state[31]
+        item = items
+        x = item[1]
+        while x:
+            x -= 256
+            w = ptr8(data + (item[0] << shift))
+            s0 = w[0] * x + s0
+            s1 = w[1] * x + s1
+            s2 = w[2] * x + s2
+            s3 = w[3] * x + s3
+            s4 = w[4] * x + s4
+            s5 = w[5] * x + s5
+            s6 = w[6] * x + s6
+            s7 = w[7] * x + s7
+            s8 = w[8] * x + s8
+            s9 = w[9] * x + s9
+            s10 = w[10] * x + s10
+            s11 = w[11] * x + s11
+            s12 = w[12] * x + s12
+            s13 = w[13] * x + s13
+            s14 = w[14] * x + s14
+            s15 = w[15] * x + s15
+            if n > 31:
+                s16 = w[16] * x + s16
+                s17 = w[17] * x + s17
+                s18 = w[18] * x + s18
+                s19 = w[19] * x + s19
+                s20 = w[20] * x + s20
+                s21 = w[21] * x + s21
+                s22 = w[22] * x + s22
+                s23 = w[23] * x + s23
+                s24 = w[24] * x + s24
+                s25 = w[25] * x + s25
+                s26 = w[26] * x + s26
+                s27 = w[27] * x + s27
+                s28 = w[28] * x + s28
+                s29 = w[29] * x + s29
+                s30 = w[30] * x + s30
+                s31 = w[31] * x + s31
+            item = ptr16(int(item) + 4)
+            x = item[1]
+        state[0] = s0
+        acc[0] = s0
+        state[1] = s1
+        acc[1] = s1
+        state[2] = s2
+        acc[2] = s2
+        state[3] = s3
+        acc[3] = s3
+        state[4] = s4
+        acc[4] = s4
+        state[5] = s5
+        acc[5] = s5
+        state[6] = s6
+        acc[6] = s6
+        state[7] = s7
+        acc[7] = s7
+        state[8] = s8
+        acc[8] = s8
+        state[9] = s9
+        acc[9] = s9
+        state[10] = s10
+        acc[10] = s10
+        state[11] = s11
+        acc[11] = s11
+        state[12] = s12
+        acc[12] = s12
+        state[13] = s13
+        acc[13] = s13
+        state[14] = s14
+        acc[14] = s14
+        state[15] = s15
+        acc[15] = s15
+        if n < 32:
+            return
+        state[16] = s16
+        acc[16] = s16
+        state[17] = s17
+        acc[17] = s17
+        state[18] = s18
+        acc[18] = s18
+        state[19] = s19
+        acc[19] = s19
+        state[20] = s20
+        acc[20] = s20
+        state[21] = s21
+        acc[21] = s21
+        state[22] = s22
+        acc[22] = s22
+        state[23] = s23
+        acc[23] = s23
+        state[24] = s24
+        acc[24] = s24
+        state[25] = s25
+        acc[25] = s25
+        state[26] = s26
+        acc[26] = s26
+        state[27] = s27
+        acc[27] = s27
+        state[28] = s28
+        acc[28] = s28
+        state[29] = s29
+        acc[29] = s29
+        state[30] = s30
+        acc[30] = s30
+        state[31] = s31
+        acc[31] = s31
+        state = ptr32(int(state) + 128)
+        acc = ptr32(int(acc) + 128)
+        data += inputs << 5
+        n -= 32
+
+
+@micropython.viper
+def sparse(x: int, w: ptr8, plan: ptr16, arena: ptr8, sums: ptr32):
+    """Plan: at, inputs, sum, outputs. As `dense`, of inputs many of which are 0, which are skipped; nothing
+    is kept. Weights: for 16 outputs those of the first input, of the second, ...; then of the next."""
+    q = ptr8(int(arena) + plan[0])
+    x = 0
+    end = int(q) + plan[1]
     now = q
     while int(now) - end:
-        total += now[0] + now[1] + now[2] + now[3]
+        x += now[0] + now[1] + now[2] + now[3]
         now = ptr8(int(now) + 4)
-    acc = ptr32(int(acc) + (first << 2))
-    stop = int(acc) + (n << 2)
+    sums[0] = x
+    acc = ptr32(int(sums) + (plan[2] << 2))
+    stop = int(acc) + (plan[3] << 2)
     while int(acc) - stop:
         s0 = 0
         s1 = 0
@@ -318,20 +403,24 @@ def sparse(x: int, w: ptr8, q: ptr8, at: int, inputs: int, acc: ptr32, first: in
         acc[14] = s14
         acc[15] = s15
         acc = ptr32(int(acc) + 64)
-    return total
 
 
 @micropython.viper
-def depthwise(s: int, w: ptr8, ring: ptr8, at: int, stride: int, taps: int, acc: ptr32, first: int, n: int):
-    """Add the weighted sum of ``taps`` bytes from ``ring[at]`` on to ``acc[first]``; so for ``n`` channels,
-    which are ``stride`` apart.
+def depthwise(s: int, w: ptr8, plan: ptr16, arena: ptr8, sums: ptr32):
+    """Plan: at, ring's byte, stride, taps, sum, channels. Add the weighted sum of so many bytes to each
+    channel's sum: from ``arena[at]`` on, and as much further as the ring's byte says; ``stride`` from channel
+    to channel.
 
-    ``taps`` is a multiple of 4, up to 32. Of more than 16 these come first, for all channels: each time 2**20
+    Taps are a multiple of 4, up to 32. Of more than 16 these come first, for all channels: each time 2**20
     is added as well.
     """
-    ring = ptr8(int(ring) + at)
-    acc = ptr32(int(acc) + (first << 2))
-    stop = int(acc) + (n << 2)
+    newest = plan[1]
+    ring = ptr8(int(arena) + plan[0] + arena[newest])
+    stride = plan[2]
+    taps = plan[3]
+    sums[0] = 0
+    acc = ptr32(int(sums) + (plan[4] << 2))
+    stop = int(acc) + (plan[5] << 2)
     while taps:
         x = ring
         to = acc
@@ -403,29 +492,35 @@ def depthwise(s: int, w: ptr8, ring: ptr8, at: int, stride: int, taps: int, acc:
 
 
 @micropython.viper
-def gather(s: int, acc: ptr32, n: int):
-    """The sum of the first ``n`` of ``acc``, into its first; the others become 0."""
+def gather(s: int, w: ptr8, plan: ptr16, arena: ptr8, sums: ptr32):
+    """Plan: sum, how many. Their sum, into the first of them; the others become 0."""
+    sums = ptr32(int(sums) + (plan[0] << 2))
     s = 0
-    end = int(acc) + (n << 2)
-    first = acc
-    while int(acc) - end:
-        s += acc[0]
-        acc[0] = 0
-        acc = ptr32(int(acc) + 4)
+    end = int(sums) + (plan[1] << 2)
+    first = sums
+    while int(sums) - end:
+        s += sums[0]
+        sums[0] = 0
+        sums = ptr32(int(sums) + 4)
     first[0] = s
 
 
 @micropython.viper
-def scale(a: int, r: ptr16, n: int, acc: ptr32, first: int, less: int, p: int, zero: int, out: ptr8, at: int):
-    """``n`` bytes of the sums from ``acc[first]`` on, which become 0, to ``out[at]`` and on. ``n`` is even.
+def scale(a: int, r: ptr16, plan: ptr16, arena: ptr8, sums: ptr32):
+    """Plan: sum, how many, bits, zero, at. Bytes of so many sums, an even number, which become 0, to
+    ``arena[at]`` and on.
 
-    Records ``r`` are of 12 bytes: a word to add to the sum, of which ``less`` is taken off; a factor in three
-    parts of ``p`` bits, the highest first; by how many bits the product is shifted down, but one. ``zero`` is
-    twice the number that stands for 0, and one more. Halves are rounded up, as TensorFlow's vectors do.
+    Records ``r`` are of 12 bytes: a word to add to the sum; a factor in three parts of ``bits`` bits, the
+    highest first; by how many bits the product is shifted down, but one. 2**29 and 128 times the inputs are
+    taken off. ``zero`` is twice the number that stands for 0, and one more. Halves are rounded up, as
+    TensorFlow's vectors do.
     """
-    acc = ptr32(int(acc) + (first << 2))
-    out = ptr8(int(out) + at)
-    end = int(r) + 12 * n
+    less = (sums[0] << 7) + 536870912
+    acc = ptr32(int(sums) + (plan[0] << 2))
+    end = int(r) + 12 * plan[1]
+    p = plan[2]
+    zero = plan[3]
+    out = ptr8(int(arena) + plan[4])
     half = 1 << (p + p - 1)
     while int(r) - end:
         a = ptr32(int(r))[0] + acc[0] - less
@@ -446,25 +541,23 @@ def scale(a: int, r: ptr16, n: int, acc: ptr32, first: int, less: int, p: int, z
 
 
 @micropython.viper
-def remember(
-    a: int,
-    r: ptr16,
-    n: int,
-    acc: ptr32,
-    first: int,
-    less: int,
-    p: int,
-    zero: int,
-    ring: ptr8,
-    at: int,
-    slots: int,
-):
-    """As `scale`, for a ring: bytes go to ``ring[at]`` and 2 * ``slots`` further each, and ``slots`` after
-    that once more. ``n`` is any number."""
-    acc = ptr32(int(acc) + (first << 2))
-    ring = ptr8(int(ring) + at)
+def remember(a: int, r: ptr16, plan: ptr16, arena: ptr8, sums: ptr32):
+    """Plan: sum, how many, bits, zero, at, ring's byte, slots. As `scale`, any number, for a ring's next
+    slot: bytes go to ``arena[at + slot]`` and twice ``slots`` further each, and ``slots`` after that once
+    more."""
+    less = (sums[0] << 7) + 536870912
+    acc = ptr32(int(sums) + (plan[0] << 2))
+    end = int(r) + 12 * plan[1]
+    p = plan[2]
+    zero = plan[3]
+    slots = plan[6]
+    newest = ptr8(int(arena) + plan[5])
+    a = newest[0] + 1
+    if a == slots:
+        a = 0
+    newest[0] = a
+    ring = ptr8(int(arena) + plan[4] + a)
     step = slots + slots
-    end = int(r) + 12 * n
     half = 1 << (p + p - 1)
     while int(r) - end:
         a = ptr32(int(r))[0] + acc[0] - less
@@ -480,42 +573,58 @@ def remember(
 
 
 @micropython.viper
-def scale_away(
-    a: int, r: ptr16, n: int, acc: ptr32, first: int, less: int, p: int, zero: int, out: ptr8, at: int
-):
-    """`scale` with halves rounded away from zero, as TensorFlow does where it has no vectors of 8."""
-    out = ptr8(int(out) + at)
-    end = int(r) + 12 * n
+def scale_away(a: int, r: ptr16, plan: ptr16, arena: ptr8, sums: ptr32):
+    """`scale` of any number with halves rounded away from zero, as TensorFlow does where it has no vectors
+    of 8."""
+    less = (sums[0] << 7) + 536870912
+    acc = ptr32(int(sums) + (plan[0] << 2))
+    end = int(r) + 12 * plan[1]
+    p = plan[2]
+    zero = plan[3]
+    out = ptr8(int(arena) + plan[4])
     half = 1 << (p + p - 1)
     while int(r) - end:
-        a = ptr32(int(r))[0] + acc[first] - less
-        acc[first] = 0
+        a = ptr32(int(r))[0] + acc[0] - less
+        acc[0] = 0
         x = (((((r[4] * a) >> p) + r[3] * a + half) >> p) + r[2] * a) + ((a >> 31) << p)
         x = ((x >> r[5]) + zero) >> 1
         if x >> 8:
             x = 255 ^ (x >> 31)
         out[0] = x
         r = ptr16(int(r) + 12)
-        first += 1
+        acc = ptr32(int(acc) + 4)
         out = ptr8(int(out) + 1)
 
 
 @micropython.viper
-def slide(x: ptr8, i: int, at: int, n: int, by: int):
-    """``n`` bytes from ``x[at + by]`` on move down to ``x[at]``."""
-    x = ptr8(int(x) + at)
-    i = 0
-    while n - i:
-        x[i] = x[i + by]
-        i += 1
+def slide(s: int, w: ptr8, plan: ptr16, arena: ptr8, sums: ptr32):
+    """Plan: at, how many, by. So many bytes move down by ``by``, to ``arena[at]``."""
+    w = ptr8(int(arena) + plan[0])
+    x = ptr8(int(w) + plan[2])
+    end = int(w) + plan[1]
+    fours = int(w) + (plan[1] & -4)
+    while int(w) - fours:
+        w[0] = x[0]
+        w[1] = x[1]
+        w[2] = x[2]
+        w[3] = x[3]
+        w = ptr8(int(w) + 4)
+        x = ptr8(int(x) + 4)
+    while int(w) - end:
+        w[0] = x[0]
+        w = ptr8(int(w) + 1)
+        x = ptr8(int(x) + 1)
 
 
 @micropython.viper
-def take(i: int, x: int, inputs: ptr8, out: ptr8, at: int, n: int):
-    """``n`` signed bytes as numbers without a sign, 128 more, to ``out[at]`` and on."""
-    out = ptr8(int(out) + at)
-    i = 0
-    while n - i:
-        x = inputs[i]
-        out[i] = x ^ 128
-        i += 1
+def take(x: ptr8, y: ptr8, at: int, n: int):
+    """``n`` signed bytes from ``y`` as numbers without a sign, 128 more, to ``x[at]`` and on. Fours."""
+    x = ptr8(int(x) + at)
+    end = int(x) + n
+    while int(x) - end:
+        x[0] = y[0] ^ 128
+        x[1] = y[1] ^ 128
+        x[2] = y[2] ^ 128
+        x[3] = y[3] ^ 128
+        x = ptr8(int(x) + 4)
+        y = ptr8(int(y) + 4)

@@ -94,22 +94,42 @@ class Network:
         _need(_PAD < arena <= _ARENA and sums <= _SUMS, "too large")
         _need(self.rows and self.bands and self.window and self.cutoff and count, "nothing to do")
         phrase = self._read(phrase)
-        self._arena = bytearray(arena)
-        self._sums = array("I", bytes(4 * sums))
-        self.size = arena + 4 * sums
+        self.size = 0
+        # Behind what the file knows of: a byte for each ring, in which slot its newest are.
+        self._arena = bytearray(arena + rings)
+        self._end = arena
+        # The first word is the kernels'. Behind the sums are the states of dense layers, then their changes.
+        self._room = sums
+        self._words = 1 + ((sums + 15) & -16)
+        self._most = 0
         self._rings = []
         for _ in range(rings):
             self._ring()
-        self._at = bytearray(rings)
+        self._before = None
         operations = []
-        kind = 0
+        states = []
         for i in range(count):
             kind, operation = self._operation()
             _need((kind == _TABLE) == (i == count - 1), "it has to end with TABLE")
-            operations.append(operation)
+            if kind != _INPUT and kind != _TABLE:
+                operations.append(operation)
+                if operation[0] is layers.dense:
+                    states.append(operation[2])
+            elif kind == _INPUT:
+                _need(self._before is None, "its inputs come twice")
+                self._before = tuple(operations)
+                operations = []
+            else:
+                self._table = operation
+        _need(self._before is not None, "it takes no inputs")
         _need(self._left == 0 and not self._file.readinto(bytearray(1)), "the file is longer than it says")
         _need(self._crc & 0xFFFFFFFF == struct.unpack("<I", crc)[0], "the file is damaged")
-        self._operations = tuple(operations)
+        self._after = tuple(operations)
+        for plan in states:
+            plan[5] = self._words
+        self._words += self._most + 1
+        self._sums = array("I", bytes(4 * self._words))
+        self.size += len(self._arena) + 4 * self._words
         self._crc = 0
         self.phrase = str(phrase, "utf-8").rstrip("\0")
 
@@ -120,62 +140,92 @@ class Network:
         self._rings.append((at, slots, channels))
 
     def _inside(self, at, n):
-        _need(at >= _PAD and n > 0 and at + n <= len(self._arena), "an operation beside its buffer")
+        _need(at >= _PAD and n > 0 and at + n <= self._end, "an operation beside its buffer")
 
     def _summed(self, first, n):
-        _need(n > 0 and first + n <= len(self._sums), "an operation beside its sums")
+        _need(n > 0 and first + n <= self._room, "an operation beside its sums")
 
     def _operation(self):
-        """(kind, what `step` needs): a tuple of the kind, the data, and seven numbers."""
-        kind, bits, a, b, c, d, e, f, _, _, _ = struct.unpack("<2B9H", self._read(_OPERATION))
-        size = g = 0
+        """(kind, what `step` needs): a kernel, its data, and its plan. Of INPUT and TABLE other things."""
+        kind, bits, a, b, c, d, e = struct.unpack("<2B9H", self._read(_OPERATION))[:7]
+        data = self._arena  # of those that need none
         if kind == _INPUT:
             self._inside(a, b)
-            _need(b == self.rows * self.bands, "other inputs")
-        elif kind == _SLIDE:
+            _need(b == self.rows * self.bands and b & 3 == 0, "other inputs")
+            self._place = a
+            return kind, None
+        if kind == _TABLE:
+            self._inside(a, 1)
+            self._result = a
+            return kind, self._data(256)
+        if kind == _SLIDE:
             self._inside(a, b)
             _need(0 < c <= b, "a window that does not move")
-        elif kind == _DENSE or kind == _SPARSE:
+            kernel = layers.slide
+            plan = (a, b - c, c)
+        elif kind == _DENSE:
             self._inside(a, b)
             self._summed(d, c)
-            if kind == _DENSE:
-                _need(b & 7 == 0 and d == 0, "inputs that are no eights")
-            else:
-                _need(b & 3 == 0 and c & 15 == 0, "inputs or outputs that are no fours or sixteens")
-            size = b * c
+            _need(b & 7 == 0 and d == 0, "inputs that are no eights")
+            data = self._data(b * c)
+            kernel = layers.dot
+            plan = (a, b, 1)
+            if c > 1:
+                kernel = layers.dense
+                filled = (c + 15) & -16
+                turned = bytearray(b * filled)
+                layers.turn(0, turned, data, b, c)
+                self.size += len(turned) - len(data)
+                data = turned
+                plan = (a, b, filled, 1, self._words, 0)
+                self._words += 1 + filled + b // 4
+                self._most = max(self._most, b)
+                _need(self._words + self._most < 65535, "too large")
+        elif kind == _SPARSE:
+            self._inside(a, b)
+            self._summed(d, c)
+            _need(b & 3 == 0 and c & 15 == 0, "inputs or outputs that are no fours or sixteens")
+            data = self._data(b * c)
+            kernel = layers.sparse
+            plan = (a, b, 1 + d, c)
         elif kind == _DEPTHWISE:
             at, slots, channels = self._ring_of(a)
             self._summed(c, channels)
             _need(b & 3 == 0 and 0 < b <= 32 and b <= slots + 3, "taps beside the ring")
-            size = b * channels
-            # Where the window begins if its newest byte is in slot 0, and from channel to channel.
-            b, c, d, e, f = at + 1 + slots - b, 2 * slots, b, c, channels
+            data = self._data(b * channels)
+            kernel = layers.depthwise
+            # Where the window begins if its newest byte is in slot 0.
+            plan = (at + 1 + slots - b, self._end + a, 2 * slots, b, 1 + c, channels)
         elif kind == _GATHER:
             self._summed(0, a)
-        elif kind == _SCALE or kind == _REMEMBER:
-            # Then: first sum, how many, zero, place, `away` or slots, ring, bits.
-            if kind == _SCALE:
-                self._inside(d, b)
-                _need(e or b & 1 == 0, "an odd number of bytes")
-            else:
-                f = c
-                c = b
-                d, e, b = self._ring_of(f)
-            self._summed(a, b)
-            _need(8 <= bits <= 15 and c < 512, "a scale that is out of range")
-            size = _RECORD * b
-            g = bits
-        elif kind == _TABLE:
-            self._inside(a, 1)
-            size = 256
+            kernel = layers.gather
+            plan = (1, a)
+        elif kind == _SCALE:
+            self._inside(d, b)
+            _need(e or b & 1 == 0, "an odd number of bytes")
+            data = self._records(a, b, bits, c)
+            kernel = layers.scale_away if e else layers.scale
+            plan = (1 + a, b, bits, c, d)
+        elif kind == _REMEMBER:
+            at, slots, channels = self._ring_of(c)
+            data = self._records(a, channels, bits, b)
+            kernel = layers.remember
+            plan = (1 + a, channels, bits, b, at, self._end + c, slots)
         else:
             raise ValueError("wake word: an operation of kind %d, which this firmware does not know" % kind)
-        data = self._read(size) if size else b""
-        if g:
-            for i in range(10, size, _RECORD):
-                _need(data[i] < 31 and data[i + 1] == 0, "a shift that is out of range")
-        self.size += len(data)
-        return kind, (kind, data, a, b, c, d, e, f, g)
+        return kind, (kernel, data, array("H", plan))
+
+    def _data(self, size):
+        self.size += size
+        return self._read(size)
+
+    def _records(self, first, n, bits, zero):
+        self._summed(first, n)
+        _need(8 <= bits <= 15 and zero < 512, "a scale that is out of range")
+        data = self._data(_RECORD * n)
+        for i in range(10, len(data), _RECORD):
+            _need(data[i] < 31 and data[i + 1] == 0, "a shift that is out of range")
+        return data
 
     def _ring_of(self, number):
         _need(number < len(self._rings), "no such ring")
@@ -191,41 +241,17 @@ class Network:
         sums = self._sums
         for i in range(len(sums)):
             sums[i] = 0
-        at = self._at
-        for i in range(len(at)):
-            at[i] = 0
 
     def step(self, inputs):
         """The probability, of 255, after ``rows`` more vectors of ``bands`` signed bytes each."""
-        if len(inputs) < self.rows * self.bands:
+        count = self.rows * self.bands
+        if len(inputs) < count:
             raise ValueError("wake word: too few inputs")
         arena = self._arena
         sums = self._sums
-        newest = self._at
-        total = 0
-        for kind, data, a, b, c, d, e, f, g in self._operations:
-            if kind == _SCALE:
-                if e:
-                    layers.scale_away(0, data, b, sums, a, (total << 7) + _ADDED, g, c, arena, d)
-                else:
-                    layers.scale(0, data, b, sums, a, (total << 7) + _ADDED, g, c, arena, d)
-            elif kind == _REMEMBER:
-                slot = newest[f] + 1
-                if slot == e:
-                    slot = 0
-                newest[f] = slot
-                layers.remember(0, data, b, sums, a, (total << 7) + _ADDED, g, c, arena, d + slot, e)
-            elif kind == _DEPTHWISE:
-                layers.depthwise(0, data, arena, b + newest[a], c, d, sums, e, f)
-                total = 0
-            elif kind == _DENSE:
-                total = layers.dense(0, data, arena, a, b, sums, c)
-            elif kind == _SPARSE:
-                total = layers.sparse(0, data, arena, a, b, sums, d, c)
-            elif kind == _SLIDE:
-                layers.slide(arena, 0, a, b - c, c)
-            elif kind == _INPUT:
-                layers.take(0, 0, inputs, arena, a, b)
-            elif kind == _GATHER:
-                layers.gather(0, sums, a)
-        return data[arena[a]]
+        for kernel, data, plan in self._before:
+            kernel(0, data, plan, arena, sums)
+        layers.take(arena, inputs, self._place, count)
+        for kernel, data, plan in self._after:
+            kernel(0, data, plan, arena, sums)
+        return self._table[arena[self._result]]
