@@ -32,6 +32,7 @@ from .kernels import _CORE_HZ, _PER_CYCLE
 from .machine_code import ARCHS, Function, functions
 from .rows import Row, failed
 from .table import Display
+from .wakeword_clips import LEAD_S, TAIL_S
 from .wakeword_exact import features_here, features_there, inputs, models
 
 Inputs = np.ndarray[Any, np.dtype[np.int8]]
@@ -139,9 +140,10 @@ class _Counting:
 
 
 def _typical(rows: Inputs) -> int:
-    """The step with as many zeros as half of the others have at most."""
-    zeros = [(row == -128).mean() for row in rows]
-    return int(np.argsort(zeros)[len(zeros) // 2])
+    """Of those while the word is said, the step with as many zeros as half of the others have at most."""
+    first, last = round(LEAD_S * 100 / 3), len(rows) - round(TAIL_S * 100 / 3)
+    zeros = [(row == -128).mean() for row in rows[first:last]]
+    return first + int(np.argsort(zeros)[len(zeros) // 2])
 
 
 def _count_step(model: bytes, before: Inputs, row: Any) -> Counted:

@@ -32,7 +32,7 @@ _SPEEDS = (130, 170)
 # (the highest sample of what is said, the noise's name and its RMS)
 _LEVELS = ((1500, "white", 12), (9000, "white", 12), (30000, "white", 12), (9000, "street", 250))
 _NOISES = ("white", "pink", "fan", "street", "babble")
-_LEAD_S, _TAIL_S = 2.6, 1.0  # what comes in the first 2.2 s does not count
+LEAD_S, TAIL_S = 2.6, 1.0  # what comes in the first 2.2 s does not count
 
 Pcm = np.ndarray[Any, np.dtype[np.int16]]
 
@@ -54,7 +54,7 @@ def _int16(pcm: np.ndarray[Any, Any]) -> Pcm:
 def _said() -> Iterator[Clip]:
     for (text, word), voice, speed in itertools.product(TEXTS.items(), _VOICES, _SPEEDS):
         said = wave(text, voice, speed)
-        said = np.pad(said / np.abs(said).max(), (int(_LEAD_S * SPEECH_RATE), int(_TAIL_S * SPEECH_RATE)))
+        said = np.pad(said / np.abs(said).max(), (int(LEAD_S * SPEECH_RATE), int(TAIL_S * SPEECH_RATE)))
         for peak, noise, rms in _LEVELS:
             around = np.resize(noise_wave(noise, 1, SPEECH_RATE), len(said))
             pcm = said * peak + around * rms / around.std()
