@@ -190,7 +190,7 @@ class Listener:
             self._flag.set()
 
     def try_again(self):
-        """Settings have changed: have the microphone off, then listen as they say, also for what failed before."""
+        """Settings have changed: listen as they say from now on, also for what failed before."""
         self._failed = ""
         if self._detector is None:
             self._wanted = None

@@ -210,9 +210,8 @@ def test_a_setting_makes_running_glasses_listen(folder: Path) -> None:
 
 
 def test_a_model_that_comes_or_goes_meanwhile(folder: Path) -> None:
-    equip(folder)
-    path = folder / "wakeword" / "okay_nabu.mww"
-    path.unlink()
+    equip(folder, on_wake="event")
+    (folder / "wakeword" / "okay_nabu.mww").unlink()
 
     async def test(world: World) -> None:
         assert world.listener is not None and world.listener.client is not None
