@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import random
 import re
@@ -259,19 +260,27 @@ def test_what_is_not_played_is_said(made: dict[str, dict[str, Function]], tmp_pa
         executed(functions(path, "rv32imc")["f"], 1, result=lambda x: x)
 
 
+_of_file = functools.cache(functions)  # a file has several
+
+
+@pytest.fixture(scope="module")
+def importable() -> Iterator[None]:
+    with micropython_modules(firmware_dir=paths.FIRMWARE):
+        yield
+
+
 @pytest.mark.parametrize("name", KERNELS)
-def test_kernels_execute_at_most_what_is_counted(name: str) -> None:
+def test_kernels_execute_at_most_what_is_counted(importable: None, name: str) -> None:
     """All cases, whose results must be those in CPython."""
     kernel = KERNELS[name]
     source = paths.FIRMWARE / (kernel.module.replace(".", "/") + ".py")
-    function = functions(source, "rv32imc")[kernel.name]
-    other = functions(source, "xtensawin")[kernel.name]
+    function = _of_file(source, "rv32imc")[kernel.name]
+    other = _of_file(source, "xtensawin")[kernel.name]
     assert [loop.depth for loop in function.loops] == [loop.depth for loop in other.loops]
-    with micropython_modules(firmware_dir=paths.FIRMWARE):
-        module = importlib.import_module(kernel.module)
-        for specs in kernel.cases.values():
-            run = emulated.run(function, module, getattr(module, kernel.name), specs)
-            assert 0 < run.executed <= function.bound(run.trips)
+    module = importlib.import_module(kernel.module)
+    for specs in kernel.cases.values():
+        run = emulated.run(function, module, getattr(module, kernel.name), specs)
+        assert 0 < run.executed <= function.bound(run.trips)
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
