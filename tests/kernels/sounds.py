@@ -1,5 +1,6 @@
 """Speech and noises for the tests of the sound path, as floats at 16 kHz."""
 
+import functools
 import wave
 
 import numpy as np
@@ -10,6 +11,7 @@ from lunette.virtual.chip.noises import noise_wave
 RATE = 16000
 CLIP_DBFS = -22.9  # active level of the clip by ITU-T P.56
 STEADY = ("white", "pink", "hum", "fan", "street")
+_wave = functools.lru_cache(maxsize=8)(noise_wave)
 
 
 def speech(dbfs):
@@ -21,5 +23,5 @@ def speech(dbfs):
 
 def noise(name, n, dbfs, seed=1):
     """Those of scenes, at a mean level."""
-    made = np.resize(noise_wave(name, seed, RATE), n)
+    made = np.resize(_wave(name, seed, RATE), n)
     return made / made.std() * 32768 * 10 ** (dbfs / 20)

@@ -308,10 +308,13 @@ def db(ratio):
 TALKER = np.roll(sounds.speech(-26)[: 2 * rooms.RATE], rooms.RATE)
 
 
+_noise = functools.cache(sounds.noise)
+
+
 def noises(kind, n, dbfs):
     """Makes one after the other, none like another."""
     seeds = itertools.count(1)
-    return lambda: sounds.noise(kind, n, dbfs, next(seeds))
+    return lambda: _noise(kind, n, dbfs, next(seeds))
 
 
 @functools.cache
@@ -430,6 +433,11 @@ def test_left_and_right_may_be_exchanged(name):
 
 def voiced(seconds, positions=PLACES["nose"]):
     """Somebody who speaks all the time, some noise, and noise of each microphone's own."""
+    return [pcm.copy() for pcm in _voiced(seconds, positions)]
+
+
+@functools.cache
+def _voiced(seconds, positions):
     rng = np.random.default_rng(6)
     clip = sounds.speech(-46)
     sound = np.tile(clip, math.ceil(seconds * rooms.RATE / len(clip)))[: int(seconds * rooms.RATE)]
