@@ -1,4 +1,8 @@
-"""The spectrum that a wake word is heard by: TensorFlow's micro frontend in whole numbers of numpy."""
+"""The spectrum that a wake word is heard by: TensorFlow's micro frontend in numpy.
+
+Whole numbers as complex ones, of which floats hold more than there are bits here: a pass takes as many
+operations as one of real numbers, and the time goes into their number.
+"""
 
 from __future__ import annotations
 
@@ -6,94 +10,111 @@ from typing import Any
 
 import numpy as np
 
-_Numbers = np.ndarray[Any, np.dtype[np.int64]]
+_Complex = np.ndarray[Any, np.dtype[np.complex128]]
 
 HANN = np.floor(2048 * (1 - np.cos(2 * np.pi * (np.arange(480) + 0.5) / 480)) + 0.5).astype(np.int64)
 HANN[17] = 54  # of 53.49995: as in floats
 _PLACES = np.array([int(np.base_repr(n + 256, 4)[:0:-1], 4) for n in range(256)])
 
 
-def _turns(angles: Any) -> tuple[_Numbers, _Numbers]:
-    """32767 times cosines and sines, rounded."""
-    cos, sin = (np.floor(32767 * f(angles) + 0.5).astype(np.int64) for f in (np.cos, np.sin))
-    return cos, sin
+def _turns(angles: Any) -> _Complex:
+    """32767 times what turns by them, rounded."""
+    return np.floor(32767 * np.cos(angles) + 0.5) + 1j * np.floor(32767 * np.sin(angles) + 0.5)
 
 
 _TWIDDLES = {
-    apart: _turns(-2 * np.pi * np.outer((1, 2, 3), np.arange(apart)) / (4 * apart)) for apart in (4, 16, 64)
+    apart: _turns(-2 * np.pi * np.outer((1, 2, 3), np.arange(64) % apart) / (4 * apart))
+    for apart in (4, 16, 64)
+}
+# Numbers that lie `apart`, of all fours.
+_ROWS = {
+    apart: np.arange(256).reshape(-1, 4, apart).swapaxes(0, 1).reshape(4, 64) for apart in (1, 4, 16, 64)
 }
 _SUPER = _turns(-np.pi * (np.arange(5, 129) / 256 + 0.5))
+_K = np.arange(5, 129)
 
 
-def _load(buffer: Any) -> _Numbers:
-    return np.frombuffer(buffer, "<u2").astype(np.int64) - 32768
+def _load(re: Any, im: Any, places: Any) -> _Complex:
+    numbers = np.empty(places.shape, complex)
+    numbers.real = np.frombuffer(re, "<u2")[places]
+    numbers.imag = np.frombuffer(im, "<u2")[places]
+    numbers -= 32768 + 32768j
+    return numbers
 
 
-def _store(numbers: _Numbers, buffer: Any, at: Any = slice(None)) -> None:
-    np.frombuffer(buffer, "<u2")[at] = numbers + 32768 & 65535
+def _store(parts: Any, re: Any, im: Any, places: Any) -> None:
+    words = parts.astype(np.int64)
+    words += 32768
+    np.frombuffer(re, "<u2")[places] = words[:, ::2]  # modulo 2**16
+    np.frombuffer(im, "<u2")[places] = words[:, 1::2]
 
 
-def _rounded(numbers: _Numbers) -> _Numbers:
-    return numbers + 16384 >> 15
+def _times(numbers: _Complex, factor: Any) -> _Complex:
+    """Divided by 32768 and rounded."""
+    product = numbers * factor
+    parts = product.view(float)
+    parts += 16384
+    parts *= 1 / 32768
+    np.floor(parts, parts)
+    return product
 
 
-def _times(re: _Numbers, im: _Numbers, by: tuple[_Numbers, _Numbers]) -> tuple[_Numbers, _Numbers]:
-    cos, sin = by
-    return _rounded(re * cos - im * sin), _rounded(re * sin + im * cos)
-
-
-def _wrapped(numbers: _Numbers) -> _Numbers:
-    return (numbers + 32768 & 65535) - 32768
+def _wrapped(numbers: _Complex) -> _Complex:
+    """To 16 bits, in place."""
+    parts = numbers.view(float)
+    parts -= 65536 * np.floor((parts + 32768) * (1 / 65536))
+    return numbers
 
 
 def window(r: Any, x: int, odd: Any, re: Any, im: Any) -> int:
-    samples = np.column_stack([_load(r)[:240], _load(odd)[:240]]).ravel()
-    weighted = samples * HANN >> 12
-    most = int(np.abs(weighted[weighted > -32768]).max(initial=0))
+    samples = np.empty(480, np.int64)
+    samples[::2] = np.frombuffer(r, "<u2")[:240]
+    samples[1::2] = np.frombuffer(odd, "<u2")[:240]
+    samples -= 32768
+    samples *= HANN
+    samples >>= 12
+    most = int(np.abs(samples[samples > -32768]).max(initial=0))
     up = 15 - most.bit_length()
     if up:
-        weighted[weighted == -32768] = 0
-    whole = np.zeros((256, 2), np.int64)
-    whole[:240] = weighted.reshape(240, 2)
-    _store(whole[:, 0], re, _PLACES)
-    _store(whole[:, 1], im, _PLACES)
+        samples[samples == -32768] = 0
+    whole = np.full(512, 32768, np.int64)
+    whole[:480] += samples
+    np.frombuffer(re, "<u2")[_PLACES] = whole[::2]
+    np.frombuffer(im, "<u2")[_PLACES] = whole[1::2]
     return up
 
 
-def _butterflies(re: _Numbers, im: _Numbers) -> tuple[list[_Numbers], list[_Numbers]]:
+def _butterflies(rows: _Complex, re: Any, im: Any, places: Any) -> None:
     """Of four rows, added up: their parts' sums."""
-    (ar, br, cr, dr), (ai, bi, ci, di) = re, im
-    out_re = [ar + cr + br + dr, ar - cr + bi - di, ar + cr - br - dr, ar - cr - bi + di]
-    out_im = [ai + ci + bi + di, ai - ci - br + dr, ai + ci - bi - di, ai - ci + br - dr]
-    return out_re, out_im
+    a, b, c, d = rows
+    out = np.empty((4, 64), complex)
+    even, odd, across, turned = a + c, b + d, a - c, (b - d) * -1j
+    np.add(even, odd, out[0])
+    np.add(across, turned, out[1])
+    np.subtract(even, odd, out[2])
+    np.subtract(across, turned, out[3])
+    _store(out.view(float), re, im, places)
 
 
 def first(re: Any, x: int, im: Any, up: int) -> None:
-    parts = [_rounded((_load(part) << up) * 8191).reshape(64, 4).T for part in (re, im)]
-    for sums, part in zip(_butterflies(*parts), (re, im), strict=True):
-        _store(np.array(sums).T.ravel(), part)
+    _butterflies(_times(_load(re, im, _ROWS[1]), 8191 << up), re, im, _ROWS[1])
 
 
 def later(r: int, x: int, re: Any, im: Any, apart: int) -> None:
-    rows = [_rounded(_load(part) * 8191).reshape(-1, 4, apart) for part in (re, im)]
-    for numbers in zip(_times(rows[0][:, 1:], rows[1][:, 1:], _TWIDDLES[apart]), rows, strict=True):
-        numbers[1][:, 1:] = numbers[0]
-    for sums, part in zip(_butterflies(*(row.swapaxes(0, 1) for row in rows)), (re, im), strict=True):
-        _store(np.array(sums).swapaxes(0, 1).ravel(), part)
+    rows = _times(_load(re, im, _ROWS[apart]), 8191)
+    rows[1:] = _times(rows[1:], _TWIDDLES[apart])
+    _butterflies(rows, re, im, _ROWS[apart])
 
 
 def energies(r: int, x: int, re: Any, im: Any) -> None:
-    k = np.arange(5, 129)
-    numbers_re, numbers_im = _load(re), _load(im)
-    ar, ai, br, bi = (
-        _rounded(part * 16383)
-        for part in (numbers_re[k], numbers_im[k], numbers_re[256 - k], _wrapped(-numbers_im[256 - k]))
-    )
-    turned_re, turned_im = map(_wrapped, _times(ar - br, ai - bi, _SUPER))
-    low = ((ar + br + turned_re) >> 1) ** 2 + ((ai + bi + turned_im) >> 1) ** 2
-    high = ((ar + br - turned_re) >> 1) ** 2 + ((turned_im - ai - bi) >> 1) ** 2
-    for at, energy in ((k, low), (256 - k, high)):
-        np.frombuffer(re, "<u2")[at] = energy & 65535
+    a = _times(_load(re, im, _K), 16383)
+    b = _times(_wrapped(np.conj(_load(re, im, 256 - _K))), 16383)
+    turned = _wrapped(_times(a - b, _SUPER))
+    for at, sum_ in ((_K, a + b + turned), (256 - _K, np.conj(a + b - turned))):
+        halves = np.floor(sum_.view(float) * 0.5)
+        halves *= halves
+        energy = (halves[::2] + halves[1::2]).astype(np.int64)
+        np.frombuffer(re, "<u2")[at] = energy
         np.frombuffer(im, "<u2")[at] = energy >> 16
 
 
