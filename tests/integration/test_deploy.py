@@ -412,9 +412,6 @@ def test_a_cable_that_loses_or_adds_bytes(
     tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, towards: str, at: int, noise: bytes
 ) -> None:
     """It fails with words, soon, or succeeds whole; and the next time with a good cable it does."""
-    monkeypatch.setattr(remote, "_STEP_S", 1.0)
-    monkeypatch.setattr(remote, "_PROGRAM_S", 2.0)
-    monkeypatch.setattr(remote, "_WALK_S", 2.0)
 
     async def scenario() -> None:
         files: dict[str, Path | bytes] = {"boot.py": b"", "main.py": b"print('old app')\n"}
@@ -424,7 +421,10 @@ def test_a_cable_that_loses_or_adds_bytes(
                 with Prompt.open(port) as prompt:
                     return deploy.deploy(prompt, "virtual", firmware=small)[1]
 
-            with contextlib.suppress(LunetteError):
+            with contextlib.suppress(LunetteError), monkeypatch.context() as impatient:
+                impatient.setattr(remote, "_PROGRAM_S", 2.0)
+                impatient.setattr(remote, "_WALK_S", 2.0)
+                impatient.setattr(remote.Remote._run, "__defaults__", (1.0,))
                 async with _Cable(bench.port, towards, at, noise) as port:
                     await asyncio.to_thread(work, port)
             boot = (await bench.mpremote("resume", "exec", "print(open('/boot.py').read())")).encode()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,17 +147,6 @@ def _perform(
     return asyncio.run(stage.Stage(scene, folder, observe=observe).play()), lines
 
 
-def play(
-    folder: Path, board: str = "virtual", more: bytes = b"", **settings: Any
-) -> tuple[int, int, dict[str, Any], list[str]]:
-    """(calls under the lock, those that failed, the scene's report, what was printed)"""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        report, lines = pool.apply(_perform, (folder, board, more, settings))
-    words = next((line for line in lines if line.startswith("LOCKED")), "").split()
-    assert words, "\n".join(lines)
-    return int(words[1]), int(words[3]), report, lines
-
-
 CHAINS = [
     ("virtual", {"cleaning": "off"}),
     ("virtual", {"cleaning": "full", "codec": "mulaw"}),
@@ -165,17 +155,55 @@ CHAINS = [
 ]
 
 
-@pytest.mark.parametrize(("board", "settings"), CHAINS, ids=lambda value: str(value))
-def test_no_frame_allocates(tmp_path: Path, board: str, settings: dict[str, Any]) -> None:
-    locked, failed, report, lines = play(tmp_path, board, **settings)
+_CARELESS = b"""
+kick = glasses.instance().link.kick
+def careless():
+    kick()
+    glasses.instance().careless = [locked]
+glasses.instance().voice._kick = careless
+"""
+_PLAYS: dict[str, tuple[str, bytes, dict[str, Any]]] = {
+    **{str(number): (board, b"", settings) for number, (board, settings) in enumerate(CHAINS)},
+    "word": ("virtual", b"", {"cleaning": "full", "wakeword": "okay_nabu"}),
+    "careless": ("virtual", _CARELESS, {"cleaning": "off"}),
+}
+_SIDE_BY_SIDE = 3  # they mostly wait; and what they do must not come late
+
+Played = tuple[int, int, dict[str, Any], list[str]]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Played]]:
+    """Gives, by name of `_PLAYS`: (calls under the lock, those that failed, the scene's report, what was
+    printed)."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lunette.virtual.stage"])
+    with context.Pool(_SIDE_BY_SIDE, maxtasksperchild=1) as pool:
+        results = {
+            name: pool.apply_async(_perform, (tmp_path_factory.mktemp(name), board, more, settings))
+            for name, (board, more, settings) in _PLAYS.items()
+        }
+
+        def wait(name: str) -> Played:
+            report, lines = results[name].get()
+            words = next((line for line in lines if line.startswith("LOCKED")), "").split()
+            assert words, "\n".join(lines)
+            return int(words[1]), int(words[3]), report, lines
+
+        yield wait
+
+
+@pytest.mark.parametrize("number", range(len(CHAINS)), ids=[str(chain) for chain in CHAINS])
+def test_no_frame_allocates(played: Callable[[str], Played], number: int) -> None:
+    locked, failed, report, lines = played(str(number))
     assert failed == 0, "\n".join(lines)
     assert locked > 2 * 100  # two seconds of frames, and their interrupts
     (recording,) = report["recordings"]
     assert recording["crc_ok"] and recording["lost"] == 0
 
 
-def test_no_frame_that_is_heard_for_a_wake_word_allocates(tmp_path: Path) -> None:
-    _, failed, report, lines = play(tmp_path, cleaning="full", wakeword="okay_nabu")
+def test_no_frame_that_is_heard_for_a_wake_word_allocates(played: Callable[[str], Played]) -> None:
+    _, failed, report, lines = played("word")
     assert failed == 0, "\n".join(lines)
     listened = int(next(line for line in lines if line.startswith("LOCKED")).split()[-1])
     assert listened > 100
@@ -183,13 +211,6 @@ def test_no_frame_that_is_heard_for_a_wake_word_allocates(tmp_path: Path) -> Non
     assert recording["cause"] == "wake" and recording["crc_ok"] and recording["lost"] == 0
 
 
-def test_what_allocates_is_seen(tmp_path: Path) -> None:
-    more = b"""
-kick = glasses.instance().link.kick
-def careless():
-    kick()
-    glasses.instance().careless = [locked]
-glasses.instance().voice._kick = careless
-"""
-    locked, failed, _, _ = play(tmp_path, more=more, cleaning="off")
+def test_what_allocates_is_seen(played: Callable[[str], Played]) -> None:
+    locked, failed, _, _ = played("careless")
     assert failed > 90 and locked >= failed
