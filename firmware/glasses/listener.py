@@ -7,8 +7,6 @@ again, if it still may. The light is lit all that time, as whenever the micropho
 
 import asyncio
 import gc
-import os
-import struct
 import time
 
 from micropython import const
@@ -16,9 +14,7 @@ from micropython import const
 from glasses.lead import Lead
 from glasses.parts.microphone import FRAME_SAMPLES
 from glasses.power import LISTENER
-
-FOLDER = "wakeword/"  # from the working directory, as all files of the glasses
-SUFFIX = ".mww"
+from glasses.wakeword import stored
 
 _TICK_MS = 250
 _LOOK_FRAMES = 25  # between two looks at whether it still may
@@ -41,48 +37,22 @@ _WANTED_OFF = "the microphone is wanted off"
 _RECORDED = "a recording is made"
 _SOON = (_WANTED_OFF, _RECORDED)
 
-_HEAD = "<4s4BIIHH"
-
 
 def names(setting):
     """The models of the setting `wakeword`, a list. Raises ValueError for what is no name."""
     found = []
     for name in setting.split(","):
         name = name.strip()
-        if not name:
-            continue
-        for letter in name:
-            if not ("a" <= letter <= "z" or "0" <= letter <= "9" or letter == "_"):
-                raise ValueError("%s is no model's name: they have a to z, 0 to 9 and _" % name)
-        if name not in found:
+        if name and not stored.is_name(name):
+            raise ValueError("%s is no model's name: they have a to z, 0 to 9 and _" % name)
+        if name and name not in found:
             found.append(name)
     return found
 
 
 def missing(setting):
     """Those of them that are not on the glasses."""
-    return [name for name in names(setting) if not _exists(FOLDER + name + SUFFIX)]
-
-
-def _exists(path):
-    try:
-        os.stat(path)
-        return True
-    except OSError:
-        return False
-
-
-def need(paths):
-    """Bytes of heap that these models need. Raises OSError, and ValueError for files that are no models."""
-    total = _BESIDE
-    for path in paths:
-        with open(path, "rb") as file:
-            head = file.read(struct.calcsize(_HEAD))
-        if len(head) < struct.calcsize(_HEAD) or head[:4] != b"LuWW":
-            raise ValueError("%s is no model" % path)
-        _, _, _, _, _, size, _, arena, sums = struct.unpack(_HEAD, head)
-        total += size + arena + 4 * sums
-    return total
+    return [name for name in names(setting) if stored.size(name) < 0]
 
 
 class Listener:
@@ -261,7 +231,9 @@ class Listener:
         chosen = names(self._settings.wakeword)
         for name in missing(self._settings.wakeword):
             raise ValueError("no model %s on the glasses: `lunette wakeword add` puts one there" % name)
-        needed = need([FOLDER + name + SUFFIX for name in chosen])
+        needed = _BESIDE
+        for name in chosen:
+            needed += stored.Head(name).memory
         free = gc.mem_free()
         if needed + _RESERVE > free:
             raise MemoryError(
@@ -274,7 +246,7 @@ class Listener:
         networks = []
         for name in chosen:
             try:
-                with open(FOLDER + name + SUFFIX, "rb") as file:
+                with open(stored.path(name), "rb") as file:
                     networks.append(Network(file))
             except ValueError as error:
                 raise ValueError("%s: %s" % (name, error)) from None

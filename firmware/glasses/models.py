@@ -10,7 +10,6 @@ does not, as all of it writes flash.
 import asyncio
 import binascii
 import os
-import struct
 import time
 
 from micropython import const
@@ -18,17 +17,12 @@ from micropython import const
 from glasses import protocol
 from glasses.commands import Refusal
 from glasses.savefile import SECTOR
+from glasses.wakeword import stored
+from glasses.wakeword.stored import FOLDER, HEAD_BYTES, SUFFIX
 
-FOLDER = "wakeword"
-SUFFIX = ".mww"
 NEW = ".new"  # of a file that is not whole
 MOST = const(200000)  # bytes of a model: what the network loads
 
-_HEAD = "<4s4BIIHH4B"
-_HEAD_BYTES = const(24)
-_PHRASE = const(40)
-_VERSION = const(1)
-_LONGEST = const(32)  # letters of a name
 _LEFT = 4 * SECTOR  # that stay free, for settings and bonds
 _ANSWER = const(1700)  # bytes: an answer has 2048
 _IDLE_MS = const(10000)  # a host that has sent nothing for so long has given up
@@ -39,11 +33,8 @@ _EEXIST = 17
 
 def check_name(name):
     """`name` if it is one for a model. Raises Refusal."""
-    right = 0 < len(name) <= _LONGEST and name[0] != "_"
-    for letter in name if right else "":
-        right = right and ("a" <= letter <= "z" or "0" <= letter <= "9" or letter == "_")
-    if not right:
-        raise Refusal("bad-value", "a model's name is up to %d of a to z, 0 to 9 and _" % _LONGEST)
+    if not stored.is_name(name):
+        raise Refusal("bad-value", "a model's name is up to 32 of a to z, 0 to 9 and _")
     return name
 
 
@@ -61,18 +52,6 @@ def _crc(path):
                 crc = binascii.crc32(view[:n], crc)
     except OSError:
         return -1
-
-
-def _wrong(head, size):
-    """What is wrong with a model of that size that begins like this, or ""."""
-    magic, version, _, _, _, says = struct.unpack("<4s4BI", head[:12])
-    if magic != b"LuWW":
-        return "this is no model for the glasses"
-    if version != _VERSION:
-        return "a model of version %d, which this firmware does not know" % version
-    if says != size:
-        return "the model says that it has %d bytes, not %d" % (says, size)
-    return ""
 
 
 class Models:
@@ -143,20 +122,13 @@ class Models:
     @staticmethod
     def _entry(name):
         """`whole` is whether the file is as long as it says; its CRC is looked at when it is loaded."""
-        path = FOLDER + "/" + name + SUFFIX
-        size = os.stat(path)[6]
-        with open(path, "rb") as file:
-            head = file.read(_HEAD_BYTES + _PHRASE)
-        entry = {"name": name, "bytes": size, "whole": False, "phrase": "", "cutoff": 0}
-        if len(head) < _HEAD_BYTES or _wrong(head, size):
-            return entry
-        fields = struct.unpack(_HEAD, head[:_HEAD_BYTES])
-        phrase = head[_HEAD_BYTES : _HEAD_BYTES + min(fields[-1], _PHRASE)]
+        entry = {"name": name, "bytes": stored.size(name), "whole": False, "phrase": "", "cutoff": 0}
         try:
-            entry["phrase"] = str(phrase, "utf-8").rstrip("\0")
-        except ValueError:  # no UTF-8
+            head = stored.Head(name)
+        except ValueError:
             return entry
-        entry["cutoff"] = fields[4]
+        entry["phrase"] = head.phrase
+        entry["cutoff"] = head.cutoff
         entry["whole"] = True
         return entry
 
@@ -173,9 +145,9 @@ class Models:
     def begin(self, name, size, crc):
         """A file of that size and CRC-32 is to come. Returns its first byte that is wanted: 0, or where
         this host left off, or `size` if it is there already."""
-        path = FOLDER + "/" + check_name(name) + SUFFIX
-        if not _HEAD_BYTES <= size <= MOST:
-            raise Refusal("bad-value", "a model has %d to %d bytes, not %d" % (_HEAD_BYTES, MOST, size))
+        path = stored.path(check_name(name))
+        if not HEAD_BYTES <= size <= MOST:
+            raise Refusal("bad-value", "a model has %d to %d bytes, not %d" % (HEAD_BYTES, MOST, size))
         if not 0 <= crc <= 0xFFFFFFFF:
             raise Refusal("bad-value", "crc32 is a number from 0 to 4294967295")
         now = time.ticks_ms()
@@ -186,7 +158,7 @@ class Models:
             raise Refusal("busy", "%s is being received" % self._wanted[0])
         self.abandon()
         self.tidy()
-        if self._size(path) == size and _crc(path) == crc:
+        if stored.size(name) == size and _crc(path) == crc:
             return size
         free = self._free()
         if size > free:
@@ -199,13 +171,6 @@ class Models:
         self._at = 0
         self._asked_ms = now
         return 0
-
-    @staticmethod
-    def _size(path):
-        try:
-            return os.stat(path)[6]
-        except OSError:
-            return -1
 
     @staticmethod
     def _make_folder():
@@ -241,9 +206,9 @@ class Models:
 
     def _look_at(self, piece, size):
         """Refuse at its first piece what could not be loaded anyway."""
-        if len(piece) < _HEAD_BYTES:
-            raise Refusal("bad-value", "the first piece has at least %d bytes" % _HEAD_BYTES)
-        wrong = _wrong(piece, size)
+        if len(piece) < HEAD_BYTES:
+            raise Refusal("bad-value", "the first piece has at least %d bytes" % HEAD_BYTES)
+        wrong = stored.wrong(piece, size)
         if wrong:
             self.abandon()
             raise Refusal("bad-value", wrong)
@@ -255,7 +220,7 @@ class Models:
         if _crc(self._new) != crc:
             self.abandon()
             raise Refusal("damaged", "%s is not what was sent: send it again" % name)
-        os.rename(self._new, FOLDER + "/" + name + SUFFIX)
+        os.rename(self._new, stored.path(name))
         self._wanted = None
         self._new = ""
         self._tell(name)
@@ -309,8 +274,8 @@ class Models:
 
     def remove(self, name):
         """Remove a model, also from the setting `wakeword`. Returns whether that had it."""
-        path = FOLDER + "/" + check_name(name) + SUFFIX
-        if self._size(path) < 0:
+        path = stored.path(check_name(name))
+        if stored.size(name) < 0:
             known = ", ".join(self._names())
             raise Refusal("not-found", "there is no model %s; there are: %s" % (name, known or "none"))
         heard = self._unset(name)
