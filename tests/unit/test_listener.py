@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from flash_shim import Disk
-from listening import OTHERS, QUESTION, WORD, equip, listens, model, place, said
+from listening import OTHERS, QUESTION, SETTLED_S, WORD, equip, listens, model, place, said
 from test_voice import wav
 from world import LIGHT, World, run_world, virtual_board
 
@@ -320,6 +320,28 @@ def test_a_program_that_is_late_skips_steps_and_hears_the_next_word(folder: Path
         assert counters["wakeword.gaps"] >= 1, "900 ms are more than the driver keeps"
         await said(world, WORD, 0.2, QUESTION)
         await world.complete(1)
+
+    run_world(folder, test)
+
+
+def test_a_lead_has_no_hole(folder: Path) -> None:
+    equip(folder, lead_ms=2000)
+
+    async def test(world: World) -> None:
+        await listens(world)
+        _, (talk, _) = await asyncio.gather(stall_before_the_word(world), talk_after_it(world))
+        (recording,) = await world.complete(1)
+        assert world.glasses.counters()["wakeword.gaps"] == 1
+        begins, other = place(wav(recording.path), talk)
+        assert other < 0.02 and begins > SETTLED_S - 0.3, "it begins after what was lost"
+
+    async def stall_before_the_word(world: World) -> None:
+        await asyncio.sleep(SETTLED_S - 0.9)
+        world.env.clock.sleep_us(600_000)
+
+    async def talk_after_it(world: World) -> Any:
+        pcm, spans, _ = await said(world, WORD, 0.2, QUESTION)
+        return pcm, spans
 
     run_world(folder, test)
 

@@ -54,10 +54,11 @@ class Glasses:
 
     def __init__(self, disk: Folder):
         from glasses import models
+        from glasses.wakeword import stored
 
         self.disk = disk
         self.busy = False
-        disk.plug(models)
+        disk.plug(models, stored)
         disk.allowed = lambda: not self.busy
         self.asked = 0  # whether somebody may write
         self.told: list[str] = []
