@@ -331,7 +331,7 @@ def test_a_lead_has_no_hole(folder: Path) -> None:
         await listens(world)
         _, (talk, _) = await asyncio.gather(stall_before_the_word(world), talk_after_it(world))
         (recording,) = await world.complete(1)
-        assert world.glasses.counters()["wakeword.gaps"] == 1
+        assert world.glasses.counters()["wakeword.gaps"]
         begins, other = place(wav(recording.path), talk)
         assert other < 0.02 and begins > SETTLED_S - 0.3, "it begins after what was lost"
 
