@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.signal import correlate
 from world import World
 
 from lunette.virtual.spoken import clip
@@ -53,6 +54,11 @@ async def listens(world: World) -> None:
     await world.until(lambda: world.glasses.listener is not None and world.glasses.listener.on, "they listen")
 
 
+def deafen(world: World) -> None:
+    """Have the detector compute nothing, for as long as it is: where nothing is said it hears nothing."""
+    world.glasses.listener._detector.run = lambda pcm, voice=False, late=False: -1
+
+
 async def said(world: World, *parts: str | float, settle: float = SETTLED_S, after: float = 3.0) -> Any:
     """Say these when the detector has settled; returns when they and `after` seconds are over: (samples, the
     spans of the texts in seconds since the first sample, when that was)."""
@@ -64,7 +70,8 @@ async def said(world: World, *parts: str | float, settle: float = SETTLED_S, aft
 
 def place(recording: Any, pcm: Any) -> tuple[float, float]:
     """Where in the samples the recording begins, in seconds, and how much of its energy is something else."""
-    best = np.correlate(pcm.astype(float), recording[RATE // 2 :][:RATE].astype(float), "valid").argmax()
+    part = recording[RATE // 2 :][:RATE].astype(float)
+    best = correlate(pcm.astype(float), part, "valid", method="fft").argmax()
     begins = int(best) - RATE // 2
     there = pcm[max(0, begins) : begins + len(recording)].astype(float)
     heard = recording[max(0, -begins) :][: len(there)].astype(float)

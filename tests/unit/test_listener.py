@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from flash_shim import Disk
-from listening import OTHERS, QUESTION, SETTLED_S, WORD, equip, listens, model, place, said
+from listening import OTHERS, QUESTION, SETTLED_S, WORD, deafen, equip, listens, model, place, said
 from test_voice import wav
 from world import LIGHT, World, run_world, virtual_board
 
@@ -354,6 +354,7 @@ def test_for_minutes_after_use(folder: Path) -> None:
 
     async def test(world: World) -> None:
         await listens(world)
+        deafen(world)
         await world.until(lambda: not world.glasses.listener.on, "they stop", 70)
         assert world.glasses.listener.why_not == "they were not used for 1 min"
         await world.tap()
@@ -405,6 +406,7 @@ def test_not_with_a_battery_that_is_all_but_empty(folder: Path) -> None:
 
     async def test(world: World) -> None:
         await listens(world)
+        deafen(world)
         world.usb(False)
         world.chip.analog.volts[8] = 1.72
         await world.until(lambda: not world.glasses.listener.on, "they stop", 600)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from listening import QUESTION, WORD, equip, listens, said
+from listening import QUESTION, WORD, deafen, equip, listens, said
 from sleepy import SHORT, Night, play
 from world import LIGHT, virtual_board
 
@@ -30,6 +30,7 @@ def test_the_radio_is_off_between_beacons(folder: Path) -> None:
     async def test(night: Night) -> None:
         glasses = night.world.glasses
         await listens(night.world)
+        deafen(night.world)
         await alone(night)
         heard = await night.scanner()
         before = glasses.meter.table()["listening"]
@@ -71,6 +72,7 @@ def test_a_word_switches_the_radio_on_and_the_question_arrives(folder: Path) -> 
 def test_without_beacons_the_radio_stays_off_until_a_press(folder: Path) -> None:
     async def test(night: Night) -> None:
         await listens(night.world)
+        deafen(night.world)
         await alone(night)
         for _ in range(100):
             await asyncio.sleep(0.5)
@@ -110,6 +112,7 @@ def test_a_fresh_start_after_many_beacons_listens_again(folder: Path) -> None:
         world = night.world
         first = world.glasses
         await listens(world)
+        deafen(world)
         await alone(night)
         first.doze.beacons = 360
         await world.until(lambda: night.asleep, "they fall asleep", 15)
@@ -139,6 +142,7 @@ def test_being_put_on_wakes_them_to_listen(folder: Path, sleep: str) -> None:
             put_on = night.now
             await world.until(lambda: night.recording, "they listen", 6)
             assert night.now - put_on < 4
+            deafen(world)
             await asyncio.sleep(30)
             assert night.recording and world.glasses.power.state == "listening"
             assert world.glasses.status()["worn"]
