@@ -19,7 +19,7 @@ def _nothing():
 
 class BatteryPolicy:
     """`sensor` is a `parts.battery.Battery`, `data` the board's data of it, `light` a Led or None, `usb` a
-    `UsbSense` or None, `charger` a `Charger` or None. `remembered`: see `FuelGauge`.
+    `Sense` or None, `charger` a `Charger` or None. `remembered`: see `FuelGauge`.
 
     ``load_ma()`` says how many mA the glasses draw from the cell, or None; ``loading()``, for when it does
     not know, whether it is more than idling. ``on_cutoff()``, a function or an async function, saves what is

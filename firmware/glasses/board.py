@@ -48,16 +48,10 @@ def _battery(data):
     return Battery(data["pin"], data["ratio"], data.get("offset_mv", 0))
 
 
-def _usb(data):
-    from glasses.parts.usb_sense import UsbSense
+def _sense(data):
+    from glasses.parts.sense import Sense
 
-    return UsbSense(data["pin"], data.get("active", 1))
-
-
-def _worn(data):
-    from glasses.parts.worn_sense import WornSense
-
-    return WornSense(data["pin"], data.get("active", 1), data.get("pull"))
+    return Sense(data["pin"], data.get("active", 1), data.get("pull"))
 
 
 def _charger(data):
@@ -144,9 +138,9 @@ class Parts:
             return
         self._rest = True
         self.battery = self._build("battery", self._declared, _battery)
-        self.usb = self._build("usb", self._declared, _usb)
+        self.usb = self._build("usb", self._declared, _sense)
         self.charger = self._build("charger", self._declared, _charger)
-        self.worn = self._build("worn", self._declared, _worn)
+        self.worn = self._build("worn", self._declared, _sense)
         self.cue = self._build("cue", self._declared, self._led)
         self.speaker = self._build("speaker", self._declared, _speaker)
         self.buzzer = self._build("buzzer", self._declared, _buzzer)

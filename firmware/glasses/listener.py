@@ -20,7 +20,6 @@ _TICK_MS = 250
 _LOOK_FRAMES = 25  # between two looks at whether it still may
 _AGAIN_MS = 500  # after the last who wanted the microphone off
 _LATE_MS = 120  # of the 256 that the driver's ring holds; then steps are left out
-_SILENT_MS = 200
 _GATE = const(50)  # frames in one of which there was a voice
 
 # A voice so soon after the word is the word's own: it ends up to 0.2 s later than the network says, voice
@@ -320,9 +319,6 @@ class Listener:
 
     # ------------------------------------------------------------------------------------------
 
-    def _silent(self):
-        return not self._mic.ready() and self._mic.silent_ms() > _SILENT_MS
-
     def _restart(self):
         self._log.warning("wakeword", "the microphone stalled")
         try:
@@ -347,10 +343,9 @@ class Listener:
                         self.look()
                     await asyncio.sleep_ms(0)
                     continue
-                silent = self._silent()
-                await asyncio.sleep_ms(max(4, min(self._mic.due_ms(), 32)))
-                # Looked at twice, as in voice.py.
-                if silent and self.on and self._silent():
+                stalled = self._mic.stalled()
+                await asyncio.sleep_ms(self._mic.wait_ms())
+                if stalled and self.on and self._mic.stalled():
                     self._restart()
 
     def wake_up(self):

@@ -18,9 +18,6 @@ from glasses.voiced import Voiced
 
 _GAP_BYTES = 3  # of a gap frame: how many samples were lost, little-endian
 _LONGEST_GAP = 0xFFFFFF
-_POLL_MS = 4  # a quarter of the pieces in which the driver delivers
-_LONGEST_MS = 32
-_STALL_MS = 200
 _PROBE_EVERY = 8
 
 
@@ -463,10 +460,6 @@ class Voice:
     def _too_long(self):
         return self._samples >= self._settings.longest_s * self._mic.rate
 
-    def _silent(self):
-        mic = self._mic
-        return self._recording is not None and not mic.ready() and mic.silent_ms() > _STALL_MS
-
     def _restart(self):
         self._log.warning("voice", "the microphone stalled")
         try:
@@ -502,11 +495,10 @@ class Voice:
                         self._log.warning("voice", "the recording is as long as they get: it ends here")
                         self.stop()
                 else:
-                    silent = self._silent()
+                    stalled = self._mic.stalled()
                     # Not by a flag: waiting for one allocates. Most of a frame's time passes in one wait.
-                    await asyncio.sleep_ms(max(_POLL_MS, min(self._mic.due_ms(), _LONGEST_MS)))
-                    # Looked at twice: it may be this program that was late, and the driver was not.
-                    if silent and self._silent():
+                    await asyncio.sleep_ms(self._mic.wait_ms())
+                    if stalled and self._recording is not None and self._mic.stalled():
                         self._restart()
             self.level = 0
 

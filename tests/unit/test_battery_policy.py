@@ -49,7 +49,7 @@ class Rig:
         from glasses.parts.battery import Battery
         from glasses.parts.charger import Charger
         from glasses.parts.led import Led
-        from glasses.parts.usb_sense import UsbSense
+        from glasses.parts.sense import Sense
 
         bus = Bus()
         self.log = Log("error")
@@ -61,7 +61,7 @@ class Rig:
             bus,
             self.log,
             light=Led(LIGHT) if light else None,
-            usb=UsbSense(USB) if usb else None,
+            usb=Sense(USB) if usb else None,
             charger=Charger(STAT) if charger else None,
             **options,
         )

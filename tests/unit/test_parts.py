@@ -402,9 +402,9 @@ def test_a_converter_that_does_not_answer_is_an_oserror() -> None:
 def test_usb_and_the_charger_are_levels_at_pins(active: int) -> None:
     async def test(chip: Chip, env: Environment) -> None:
         from glasses.parts.charger import Charger
-        from glasses.parts.usb_sense import UsbSense
+        from glasses.parts.sense import Sense
 
-        usb, charger = UsbSense(9, active), Charger(10, active)
+        usb, charger = Sense(9, active), Charger(10, active)
         for there in (True, False, True):
             for pin in (9, 10):
                 chip.pins.drive(pin, active if there else 1 - active)

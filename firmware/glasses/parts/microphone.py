@@ -18,6 +18,9 @@ _DESCRIPTOR = 256  # samples: what one overrun loses
 _DESCRIPTOR_US = 16000
 _WINDOW = 8
 _TOLERANCE_US = 12000
+_POLL_MS = 4  # a quarter of the pieces in which the driver delivers
+_LONGEST_MS = 32
+_STALL_MS = 200
 _STEP_DB = 6
 _MOST_DB = 30
 
@@ -180,6 +183,15 @@ class Microphone(CapturePart):
             self._after_idling()
         self._moved_us = time.ticks_us()
         self._ask(index)
+
+    def wait_ms(self):
+        """How long to wait before the next look at `ready`."""
+        return max(_POLL_MS, min(self.due_ms(), _LONGEST_MS))
+
+    def stalled(self):
+        """The driver should have filled a buffer long ago. Believe it the second time, a wait later: it may be
+        the program that was late."""
+        return not self.ready() and self.silent_ms() > _STALL_MS
 
     def silent_ms(self):
         """Milliseconds since the driver last filled a buffer or was given one: a program that was late
