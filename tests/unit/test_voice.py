@@ -368,6 +368,8 @@ def test_glasses_without_a_microphone_or_light_work(folder: Path) -> None:
             "mic": False,
             "battery": True,
             "usb": True,
+            "worn": True,
+            "cue": True,
             "talk": True,
         }
 

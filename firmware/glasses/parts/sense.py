@@ -6,9 +6,9 @@ from machine import Pin
 class Sense:
     """`pin` number, `active` level while it is there, `pull` "up", "down" or None.
 
-    No pull by default. VBUS comes divided down to what the chip bears: the divider's lower resistor is a pull,
-    and the chip's own 45 kOhm beside it would pull a weak divider's high level down. A touch or proximity
-    sensor drives both levels; a hinge's switch needs a pull.
+    No pull by default. VBUS comes divided down to what the chip bears: the divider's lower resistor is a
+    pull, and the chip's own 45 kOhm beside it would pull a weak divider's high level down. A touch or
+    proximity sensor drives both levels; a hinge's switch needs a pull.
     """
 
     def __init__(self, pin, active=1, pull=None):
