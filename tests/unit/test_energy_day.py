@@ -27,7 +27,7 @@ HOUR = 3600.0
 
 
 def test_the_days_that_come_with_lunette() -> None:
-    assert names() == ["heavy", "light"]
+    assert names() == ["heavy", "light", "listening"]
     heavy, light = load("heavy"), load("light")
     assert heavy.speech_s == HOUR and 0 < light.speech_s <= 600
     assert heavy.seconds == light.seconds == 24 * HOUR

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from lunette.energy.workers import Job
 
 _MOST_DAYS = 2
-_STATES = ("active", "connected", "standby", "sleep", "off", "usb", "dark")
+_STATES = ("active", "listening", "connected", "standby", "sleep", "off", "usb", "dark")
 
 
 def energy(
     day: Annotated[
         list[str] | None,
-        typer.Option(help="light, heavy or a file (TOML); give two to compare them. [default: light]"),
+        typer.Option(
+            help="light, heavy, listening or a file (TOML); give two to compare them. [default: light]"
+        ),
     ] = None,
     board: Annotated[
         list[str] | None,
@@ -128,6 +130,8 @@ def day_lines(results: Sequence[DayResult]) -> list[str]:
         )
         each("use", lambda r: _lasts(r.hours_of_use, "h"))
         each("speech", lambda r: _lasts(r.hours_of_speech, "h"))
+        if any(result.hours_of_listening is not None for result in results):
+            each("listening", lambda r: _lasts(r.hours_of_listening, "h"))
         each("standby", lambda r: _lasts(r.days_of_standby, "days"))
         each("such days", lambda r: _lasts(r.days_like_this, "days"))
     each("spoken", lambda r: f"{_span(r.talks[1])} in {r.talks[0]}")
@@ -209,6 +213,8 @@ def _curves(names: Sequence[str], folder: Path, as_json: bool) -> None:
 
 def curve_lines(curve: Curve) -> list[str]:
     """The table of one board, for a person."""
+    from lunette.wakeword import packaged
+
     battery = "no battery" if curve.battery_mah is None else f"{curve.battery_mah:g} mAh"
     lines = [
         f"{curve.board} ({battery}), mA on average",
@@ -218,12 +224,16 @@ def curve_lines(curve: Curve) -> list[str]:
         kind, ma = curve.best(i)
         light = "     -  " if curve.light is None else f"{curve.light[i]:8.3f}"
         lines.append(f"  {reach:8d} s   {curve.deep[i]:8.3f} {light}   {kind:<6}{_days_at(curve, ma)}")
-    for name, ma in (
+    others: tuple[tuple[str, float | None], ...] = (
         ("never: in a drawer", curve.drawer),
         (f"awake, {curve.mhz} MHz, advertising", curve.standby),
         (f"connected, {curve.mhz} MHz, idle", curve.connected),
-    ):
-        lines.append(f"  {name:<30}{ma:8.3f}{_days_at(curve, ma)}")
+        ("listening for a wake word", curve.listening),
+        ("listening, a host connected", curve.listening_connected),
+    )
+    lines += [f"  {name:<30}{ma:8.3f}{_days_at(curve, ma)}" for name, ma in others if ma is not None]
+    if curve.listening is None:
+        lines.append(f"  listening for a wake word: not known without a model ({packaged.INSTALL})")
     return lines
 
 

@@ -12,11 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lunette import boards, firmware
+from lunette.energy import hearing
 from lunette.energy.day import Day
 from lunette.energy.run import DayResult, play
+from lunette.errors import LunetteError
 
 REACH_S = (2, 3, 5, 7, 10, 15, 20, 30, 45, 60)
 MODES = ("deep", "light")
+WORD = "okay_nabu"  # the largest of the models that there are
 BEACONS = 33  # twice the period in which a beacon out of deep sleep looks at the battery, and one
 _SETTINGS = {"grace_s": 10, "awake_s": 5}
 _SETTLED_S = 120.0  # from a start until nothing changes any more
@@ -27,7 +30,9 @@ _WINDOW_S = 120.0
 class Curve:
     """mA of one board. `deep` and `light`: by `reach_s`, None where the board's table lacks the figure.
     `drawer`: asleep, only the button wakes it. `standby`: awake and advertising, long after use. `connected`:
-    a host is there and wants nothing. `mhz`: the clock in both."""
+    a host is there and wants nothing. `mhz`: the clock in both. `listening`: for the wake word `WORD` with
+    nobody connected, found within the default of `reach_s`; `listening_connected`: with a host. None without
+    the package that has its model."""
 
     board: str
     battery_mah: float | None
@@ -38,6 +43,8 @@ class Curve:
     standby: float
     connected: float
     mhz: int
+    listening: float | None = None
+    listening_connected: float | None = None
 
     def best(self, i: int) -> tuple[str, float]:
         """(kind of sleep, mA) at `reach_s[i]`: what costs less."""
@@ -77,6 +84,15 @@ def connected_ma(board: str) -> float:
     return _settled_ma(board, {"sleep": "never", "linger_s": 0}, near=True)
 
 
+def listening_ma(board: str, near: bool) -> float | None:
+    """A wake word is listened for; `near`: with a host connected. None without its model."""
+    try:
+        hearing.model(WORD)
+    except LunetteError:
+        return None
+    return _settled_ma(board, {"wakeword": WORD, "linger_s": 0}, near)
+
+
 def measure(
     board: str, kinds: tuple[str, ...], reach_s: tuple[int, ...], *, progress: Callable[[float], None]
 ) -> list[list[float]]:
@@ -90,9 +106,15 @@ def measure(
     return found
 
 
-def measure_rest(board: str, *, progress: Callable[[float], None]) -> tuple[float, float, float]:
-    """(drawer, standby, connected)"""
-    return drawer_ma(board), standby_ma(board), connected_ma(board)
+def measure_rest(board: str, *, progress: Callable[[float], None]) -> tuple[float | None, ...]:
+    """(drawer, standby, connected, listening, listening with a host)"""
+    return (
+        drawer_ma(board),
+        standby_ma(board),
+        connected_ma(board),
+        listening_ma(board, near=False),
+        listening_ma(board, near=True),
+    )
 
 
 def modes(board: str) -> tuple[str, ...]:
@@ -103,7 +125,7 @@ def modes(board: str) -> tuple[str, ...]:
 def assemble(board: str, found: Iterator[Any]) -> Curve:
     """From the results of `measure` for each of `modes` by itself, and of `measure_rest`."""
     asleep = [next(found)[0] for _ in modes(board)]
-    drawer, standby, connected = next(found)
+    drawer, standby, connected, *listening = next(found)
     return Curve(
         board,
         boards.load(board).battery_mah,
@@ -114,6 +136,7 @@ def assemble(board: str, found: Iterator[Any]) -> Curve:
         standby,
         connected,
         firmware.load("states").TABLE["connected"].mhz,
+        *listening,
     )
 
 

@@ -16,6 +16,7 @@ NOTE = "Modelled, not measured: the sum of the board's table CURRENTS (boards/*/
 _INK, _GRID, _LINE = "#22303c", "#d9dee3", "#2a78b5"
 _KINDS = {
     "active": ("#c2543d", "capturing"),
+    "listening": ("#c9a3d4", "listening"),
     "connected": ("#7fb2d9", "connected"),
     "standby": ("#f0c36d", "awake"),
     "asleep": ("#eef1f4", "asleep, calling hosts"),
@@ -43,7 +44,8 @@ def draw_days(path: Path, results: Sequence[DayResult]) -> None:
 
 
 def draw_curves(path: Path, curves: Sequence[Curve]) -> None:
-    """A PNG: the average current asleep against reachability, of each board; a dotted line is the drawer."""
+    """A PNG: the average current asleep against reachability, of each board; a dotted line is the drawer, a
+    dashed one listening for a wake word."""
     figure = _figure(10.5, 6.6)
     axes = figure.subplots()
     for colour, curve in zip(_CURVES * len(curves), curves, strict=False):
@@ -53,6 +55,8 @@ def draw_curves(path: Path, curves: Sequence[Curve]) -> None:
         if curve.light is not None:
             axes.plot(curve.reach_s, curve.light, color=colour, linewidth=1, marker="s", markersize=3.5)
         axes.axhline(curve.drawer, color=colour, linewidth=1, linestyle=":")
+        if curve.listening is not None:
+            axes.axhline(curve.listening, color=colour, linewidth=1, linestyle="--")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(curves[0].reach_s, [str(reach) for reach in curves[0].reach_s])
@@ -64,7 +68,10 @@ def draw_curves(path: Path, curves: Sequence[Curve]) -> None:
     axes.set_ylabel("mA, average", color=_INK)
     _style(axes)
     axes.grid(axis="y", color=_GRID, linewidth=0.6)
-    axes.legend(frameon=False, loc="upper right", title="circles: deep sleep, squares: light, dotted: drawer")
+    title = "circles: deep sleep, squares: light, dotted: drawer"
+    if any(curve.listening is not None for curve in curves):
+        title += ", dashed: listening"
+    axes.legend(frameon=False, loc="upper right", title=title)
     figure.subplots_adjust(left=0.08, right=0.98, top=0.91, bottom=0.14)
     _finish(figure, path, "Standby against reachability")
 
@@ -109,6 +116,8 @@ def _figures(result: DayResult) -> str:
     said = [f"{result.mah:.0f} mAh"]
     if result.hours_of_use is not None:
         said.append(f"{result.hours_of_use:.1f} h of use")
+    if result.hours_of_listening is not None:
+        said.append(f"{result.hours_of_listening:.1f} h of listening")
     if result.days_of_standby is not None:
         said.append(f"{result.days_of_standby:.1f} days of standby")
     if result.battery_mah is not None:
@@ -150,7 +159,13 @@ def _legend(figure: Any, kinds: Sequence[str]) -> None:
 
     patches = [Patch(facecolor=_KINDS[k][0], edgecolor="#9aa5af", label=_KINDS[k][1]) for k in kinds]
     figure.legend(
-        handles=patches, loc="upper right", ncols=len(patches), frameon=False, bbox_to_anchor=(0.985, 0.955)
+        handles=patches,
+        loc="upper right",
+        ncols=len(patches),
+        frameon=False,
+        bbox_to_anchor=(0.985, 0.938),
+        fontsize=9,
+        columnspacing=1.4,
     )
     figure.subplots_adjust(left=0.11, right=0.98, top=0.86, bottom=0.12, hspace=0.3, wspace=0.2)
 

@@ -5,8 +5,9 @@
 The same day gives the same numbers, whenever and however often it is played. Only one at a time in a process:
 the firmware's modules, the clock and the working directory are the process's own (see `workers.py`).
 
-Not modelled: see `EnergyMeter`. Cleaning and coding speech take some 10 % of a core at 240 MHz, which would
-add some 2 % to what is drawn while capturing.
+Not modelled: see `EnergyMeter`. Hearing a wake word takes the time that it would take on the chip
+(`hearing.py`). Cleaning and coding speech take some 10 % of a core at 240 MHz, which would add some 2 % to
+what is drawn while capturing, and 5 % while a wake word is listened for.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ import numpy as np
 
 from lunette import boards, paths
 from lunette.audio_files import read_audio
+from lunette.energy import hearing
 from lunette.energy.cell import CHARGE_MA, Cell
 from lunette.energy.day import Day, Press, clock_text
+from lunette.energy.hearing import Hearing
 from lunette.energy.states import USB, Observer, Segment, Span, merge
 from lunette.finding import Backends
 from lunette.listen import Listener
@@ -45,6 +48,7 @@ from lunette.virtual.in_process import ADDRESS, OFF, InProcessGlasses, Load
 from lunette.virtual.introduce import BONDS, introduce
 from lunette.virtual.kernels import fast_kernels
 from lunette.virtual.seeded import EPOCH, seeded
+from lunette.wakeword.loaded import SUFFIX
 
 Progress = Callable[[float], None]
 """Told the seconds of the day that are over."""
@@ -113,12 +117,18 @@ class DayResult:
 
     @property
     def hours_of_use(self) -> float | None:
-        """How long a full battery lasts awake, in this day's mixture of capturing, connected and waiting."""
-        return self._lasts_h("active", "connected", "standby")
+        """How long a full battery lasts awake, in this day's mixture of capturing, listening for a wake word,
+        connected and waiting."""
+        return self._lasts_h("active", "listening", "connected", "standby")
 
     @property
     def hours_of_speech(self) -> float | None:
         return self._lasts_h("active")
+
+    @property
+    def hours_of_listening(self) -> float | None:
+        """The same while a wake word is listened for, with and without a host."""
+        return self._lasts_h("listening")
 
     @property
     def days_of_standby(self) -> float | None:
@@ -137,7 +147,9 @@ class DayResult:
         found = asdict(self)
         del found["states"]  # thousands
         found["consumers"] = self.consumers
-        for name in ("hours_of_use", "hours_of_speech", "days_of_standby", "days_like_this"):
+        for name in ("use", "speech", "listening"):
+            found["hours_of_" + name] = getattr(self, "hours_of_" + name)
+        for name in ("days_of_standby", "days_like_this"):
             found[name] = getattr(self, name)
         return found
 
@@ -156,9 +168,14 @@ def board_data(name: str) -> SimpleNamespace:
 
 
 @contextlib.contextmanager
-def world(seed: int, start_s: float, settings: dict[str, Any]) -> Iterator[tuple[Environment, io.StringIO]]:
+def world(
+    seed: int, start_s: float, settings: dict[str, Any], hears: Hearing | None = None
+) -> Iterator[tuple[Environment, io.StringIO]]:
     """Everything that the firmware in this process needs, for the time of the block: its modules, chance and
-    date, a working directory with `settings`. The second of the pair is what it prints, and nobody sees."""
+    date, a working directory with `settings` and the models of the wake words in them. `hears` stands in for
+    computing what those hear. The second of the pair is what it prints, and nobody sees. Raises LunetteError
+    for a model that there is not."""
+    models = _models(settings)
     before = os.getcwd()
     printed = io.StringIO()
     with (
@@ -170,11 +187,23 @@ def world(seed: int, start_s: float, settings: dict[str, Any]) -> Iterator[tuple
         os.chdir(glasses)
         try:
             Path("settings.json").write_text(json.dumps(settings))
-            fast_kernels()
+            if models:
+                Path("wakeword").mkdir()
+            for name, content in models.items():
+                Path("wakeword", name + SUFFIX).write_bytes(content)
+            if hears is None:
+                fast_kernels()
+            else:
+                fast_kernels(hears.instead)
             yield env, printed
         finally:
             os.chdir(before)
             use_air(None)
+
+
+def _models(settings: dict[str, Any]) -> dict[str, bytes]:
+    """The files of the wake words that are set, by name."""
+    return {name: hearing.model(name) for name in hearing.names(settings.get("wakeword", ""))}
 
 
 class Phone(Listener):
@@ -191,13 +220,17 @@ class Phone(Listener):
 
 
 class Player:
-    """One day on one board. `play` it once, within `world` and a `VirtualLoop`."""
+    """One day on one board. `play` it once, within `world`, which has the same `hears`, and a
+    `VirtualLoop`."""
 
-    def __init__(self, day: Day, board: str, env: Environment, progress: Progress):
+    def __init__(
+        self, day: Day, board: str, env: Environment, progress: Progress, hears: Hearing | None = None
+    ):
         self._day = day
         self._board = board_data(board)
         self._env = env
         self._progress = progress
+        self._hears = hears
         self._speech = read_audio(paths.DATA / "speech.wav", _RATE)
         self._received = 0
         self._received_s = 0.0
@@ -221,6 +254,8 @@ class Player:
             boot_ms=currents["boot_ms"],
             load=Load.of(self._board),
         )
+        if self._hears is not None:
+            self._hears.attach(self._env, glasses)
         self._air = air
         self._battery = self._make_battery()
         self._meter = meter = EnergyMeter(glasses, self._battery)
@@ -419,11 +454,14 @@ def problems(printed: str) -> list[str]:
 
 
 def play(day: Day, board: str, *, seed: int = 1, progress: Progress = lambda seconds: None) -> DayResult:
-    """Play it. Raises LunetteError for a board without a table of currents."""
-    with world(seed, day.start_s, day.settings) as (env, printed):
+    """Play it. Raises LunetteError for a board without a table of currents, and for a wake word that there is
+    no model of."""
+    models = _models(day.settings)
+    hears = Hearing(list(models.values())) if models else None
+    with world(seed, day.start_s, day.settings, hears) as (env, printed):
 
         async def main() -> DayResult:
-            return await Player(day, board, env, progress).play()
+            return await Player(day, board, env, progress, hears).play()
 
         result = run_virtual(main())
         result.problems = problems(printed.getvalue())
