@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import thorough
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -510,7 +511,7 @@ GARBAGE = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75 * thorough.TIMES, deadline=None)
 @given(st.data())
 def test_whatever_is_written_is_taken_or_refused_with_its_key(data: st.DataObject) -> None:
     """One value of a part is replaced by anything: nothing but a LunetteError comes of it, which names it."""

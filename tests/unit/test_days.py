@@ -1,4 +1,4 @@
-"""A hundred random days (`make thorough`: two hundred). `tests/days` says what happens in them, and what must
+"""Fifty random days (`make thorough`: a hundred). `tests/days` says what happens in them, and what must
 never happen."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lunette.virtual.cpython import Environment, micropython_modules
 from lunette.virtual.kernels import fast_kernels
 
 # Of ten each: from the eleventh example on hypothesis mostly changes one that it has had, to a duller one.
-PARTS, ROUNDS, EACH = 2 * thorough.TIMES, 5, 10
+PARTS, ROUNDS, EACH = thorough.TIMES, 5, 10
 # At least so many of each in a part: the days are not all peaceful, and most of what is said is owed. (Far
 # fewer than there are: which days hypothesis thinks of depends on its version.)
 LEAST = {

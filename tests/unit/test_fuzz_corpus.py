@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import thorough
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fuzz import entries
@@ -85,7 +86,7 @@ def test_whatever_is_asked_is_answered_or_refused(folder: Path) -> None:
         world.glasses.commands._restarting = True  # it would end the test
         link.session.begin(b"")
 
-        @settings(max_examples=400)
+        @settings(max_examples=200 * thorough.TIMES)
         @given(_WRITES)
         def ask(data: bytes) -> None:
             waiting = link.pump._control

@@ -1,4 +1,4 @@
-"""A thousand random histories (`make thorough`: two thousand). `tests/histories` says what happens in them,
+"""Five hundred random histories (`make thorough`: a thousand). `tests/histories` says what happens in them,
 and what must come of it."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import thorough
 from histories.run import play
 
 EACH = 250
-PARTS = 4 * thorough.TIMES
+PARTS = 2 * thorough.TIMES
 
 
 @pytest.mark.parametrize("part", range(PARTS))
