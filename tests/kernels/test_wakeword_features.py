@@ -3,6 +3,7 @@ Assistant's satellites run it."""
 
 import importlib
 import math
+import struct
 import subprocess
 from pathlib import Path
 
@@ -182,11 +183,10 @@ def test_there_are_sums_that_turn_over(monkeypatch, pcm, turns):
 
     monkeypatch.setattr(spectrum_model, "_store", noted)
     even, odd = (bytearray((int16(pcm)[half:480:2].view("<u2") ^ 32768).tobytes()) for half in (0, 1))
-    re, im = bytearray(512), bytearray(512)
-    up = spectrum_model.window(even, 0, odd, re, im)
-    spectrum_model.first(re, 0, im, up)
-    for apart in (4, 16, 64):
-        spectrum_model.later(0, 0, re, im, apart)
+    re, im, more_re, more_im = (bytearray(512) for _ in range(4))
+    up = spectrum_model.window(even, 0, odd, re, im, 0)
+    spectrum_model.first(re, 0, im, more_re, more_im, up)
+    spectrum_model.later(0, 0, more_re, more_im, re, im)
     assert (max(most) > 32768) == turns
 
 
@@ -328,9 +328,21 @@ def same(kernels, name, *args):
 
 
 @relaxed
-@given(HALVES, HALVES)
-def test_window(kernels, even, odd):
-    assert 0 <= same(kernels, "spectrum.window", even, 0, odd, bytes(512), b"\xa5" * 512) <= 15
+@example(struct.pack("<240H", *[32768 - 64] * 240), struct.pack("<240H", *[32768] * 240), 236)
+@given(HALVES, HALVES, st.sampled_from([0, 80, 160, 236]))
+def test_window(kernels, even, odd, oldest):
+    up = same(kernels, "spectrum.window", even, 0, odd, bytes(512), b"\xa5" * 512, oldest)
+    assert 0 <= up <= 15
+
+
+@pytest.mark.parametrize("at", range(100, 108))
+@pytest.mark.parametrize(("number", "up"), [(-1, 14), (1, 15)])
+def test_one_number_decides_about_the_shift(kernels, at, number, up):
+    """Its weight is less than 1, and what it becomes rounded down: -1 stays, 1 is nothing."""
+    samples = np.full(480, 32768)
+    samples[at] += number
+    halves = (samples[half::2].astype("<u2").tobytes() for half in (0, 1))
+    assert same(kernels, "spectrum.window", next(halves), 0, next(halves), bytes(512), bytes(512), 0) == up
 
 
 @relaxed
@@ -341,13 +353,28 @@ def test_first(kernels, re, im, up):
         ((((np.frombuffer(part, "<u2").astype(int) - 32768) >> up) + 32768).astype("<u2")).tobytes()
         for part in (re, im)
     )
-    same(kernels, "spectrum.first", re, 0, im, up)
+    same(kernels, "spectrum.first", re, 0, im, bytes(512), b"\xa5" * 512, up)
 
 
 @relaxed
-@given(WORDS, WORDS, st.sampled_from([4, 16, 64]))
-def test_later(kernels, re, im, apart):
-    same(kernels, "spectrum.later", 0, 0, re, im, apart)
+@given(WORDS, WORDS)
+def test_later(kernels, re, im):
+    same(kernels, "spectrum.later", 0, 0, re, im, bytes(512), b"\xa5" * 512)
+
+
+@relaxed
+@given(st.integers(0, 999), st.integers(1, 1000))
+def test_the_passes_are_a_transform(kernels, seed, height):
+    """By numpy, of numbers in the order of their digits to base 4 backwards, all divided by 256."""
+    rng = np.random.default_rng(seed)
+    given = rng.integers(-height, height + 1, 256) + 1j * rng.integers(-height, height + 1, 256)
+    places = [int(np.base_repr(n + 256, 4)[:0:-1], 4) for n in range(256)]
+    re, im = ((part[places] + 32768).astype("<u2").tobytes() for part in (32 * given.real, 32 * given.imag))
+    _, (_, _, re, im) = kernels.call("wakeword.spectrum.first", re, 0, im, bytes(512), bytes(512), 0)
+    _, (_, _, re, im) = kernels.call("wakeword.spectrum.later", 0, 0, re, im, bytes(512), bytes(512))
+    made = np.array([np.frombuffer(part, "<u2").astype(int) - 32768 for part in (re, im)])
+    expected = np.fft.fft(32 * given) / 256
+    assert np.abs(made - [expected.real, expected.imag]).max() < 4 + 0.002 * np.abs(expected).max()
 
 
 @relaxed
@@ -388,20 +415,8 @@ def test_roots_near_squares(kernels, numbers, beside):
 
 @relaxed
 @given(LEVELS, NOISES)
-def test_quiet(kernels, levels, noise):
-    same(kernels, "features.quiet", 0, 0, levels, noise)
-
-
-@relaxed
-@given(LEVELS, NOISES)
-def test_gains(kernels, levels, noise):
-    same(kernels, "features.gains", 0, 0, levels, noise)
-
-
-@relaxed
-@given(numbers(40, 0, 2**26 - 1, "<u4"))
-def test_logs(kernels, levels):
-    same(kernels, "features.logs", 0, 0, levels, bytes(80))
+def test_loudness(kernels, levels, noise):
+    same(kernels, "features.loudness", 0, 0, levels, noise, bytes(80))
 
 
 @relaxed
@@ -409,12 +424,6 @@ def test_logs(kernels, levels):
 def test_take(kernels, r, n, at):
     pcm = np.arange(1000, 1180).astype("<i2").tobytes()
     same(kernels, "features.take", r, 0, pcm, n, b"\xa5" * 480, b"\x5a" * 480, at)
-
-
-@relaxed
-@given(HALVES, HALVES)
-def test_advance(kernels, even, odd):
-    same(kernels, "features.advance", 0, 0, even, odd)
 
 
 def test_tables_are_their_formulas(checked):
@@ -430,7 +439,7 @@ def test_tables_are_their_formulas(checked):
     assert list(features._WEIGHTS) == [0] * 5 + features_model.WEIGHTS.tolist()
     assert list(features._WIDTHS) == np.bincount(features_model.BAND).tolist()
     assert list(features._LOGS) == features_model.LOGS.tolist()
-    assert list(features._ROOTS) == [round(math.sqrt((i + 0.5) * 2**15) / 16) for i in range(64, 256)]
+    assert list(features._ROOTS) == [math.isqrt((i << 23) - 1) + 3 for i in range(64, 257)]
     for bits in range(33):
         y0, y1, y2 = features_model.gain_points(bits)
         assert list(features._GAINS[3 * bits : 3 * bits + 3]) == [
@@ -438,6 +447,17 @@ def test_tables_are_their_formulas(checked):
             3 * y0 + y2 - 4 * y1,
             2 * y0 + 2 * y2 - 4 * y1 + 2,
         ]
+
+
+def test_roots_by_the_table_are_at_most_one_too_much(checked):
+    """As `roots` takes them, of all numbers that it does."""
+    from wakeword import features
+
+    table = np.array(features._ROOTS, np.int64)
+    numbers = np.arange(1 << 21, 1 << 23)
+    at = (numbers >> 15) - 64
+    found = (((table[at + 1] - table[at]) * (numbers & 32767) >> 15) + table[at]) >> 4
+    assert set(np.unique(found - np.floor(np.sqrt(numbers)))) == {0, 1}
 
 
 @pytest.mark.parametrize("name", ["spectrum", "features"])

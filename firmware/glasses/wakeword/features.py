@@ -46,13 +46,13 @@ def _weights():
 
 _WEIGHTS = _weights()
 
-# The upper 8 of the 12 bits of a root, for the upper 8 of 23 bits, from 64 on.
-_ROOTS = bytearray(192)
-_root = 90
-for _at in range(64, 256):
-    while (16 * _root + 8) ** 2 < (2 * _at + 1) << 14:
+# 16 times the roots of 64..256 times 2**15, and so much more that what lies between two is never too little.
+_ROOTS = array("H", bytes(386))
+_root = 0
+for _at in range(193):
+    while _root * _root < (_at + 64) << 23:
         _root += 1
-    _ROOTS[_at - 64] = _root
+    _ROOTS[_at] = _root + 2
 
 
 def _gains():
@@ -118,10 +118,10 @@ def bands(r: int, x: int, low: ptr16, high: ptr16, levels: ptr32):
         while r < end:
             x = low[r]
             all_low += x
-            sum_low += x * weights[r]
+            sum_low = x * weights[r] + sum_low
             x = high[r]
             all_high += x
-            sum_high += x * weights[r]
+            sum_high = x * weights[r] + sum_high
             r += 1
         if band:
             x = sum_low + more_low
@@ -136,7 +136,7 @@ def bands(r: int, x: int, low: ptr16, high: ptr16, levels: ptr32):
 @micropython.viper
 def roots(r: int, x: int, low: ptr16, levels: ptr32, up: int):
     """The rounded square roots of what `bands` gave, shifted down by ``up`` bits, into ``levels``."""
-    first = ptr8(_ROOTS)
+    first = ptr16(_ROOTS)
     band = 0
     while band < 40:
         # Shifted up to 46 or 47 bits, by two times `shift`: r the upper 31, x the lower 16.
@@ -166,15 +166,18 @@ def roots(r: int, x: int, low: ptr16, levels: ptr32, up: int):
             x = (x << 2) & 65535
             shift += 1
         if r:
-            # The root of the upper 23 bits by Newton, then 12 bits at once (Zimmermann, Karatsuba Square
-            # Root, 1999).
+            # The root of the upper 23 bits by a table, at most one too much; then 12 bits at once
+            # (Zimmermann, Karatsuba Square Root, 1999).
             middle = ((r & 255) << 4) | (x >> 12)
             last = x & 4095
             r >>= 8
-            x = first[(r >> 15) - 64] << 4
-            x = (x + r // x) >> 1
+            x = (r >> 15) - 63
+            high = first[x]
+            x -= 1
+            x = first[x]
+            x = ((((high - x) * (r & 32767)) >> 15) + x) >> 4
             r -= x * x
-            while r < 0:
+            if r < 0:
                 x -= 1
                 r += x + x + 1
             middle += r << 12
@@ -198,90 +201,76 @@ def roots(r: int, x: int, low: ptr16, levels: ptr32, up: int):
 
 
 @micropython.viper
-def quiet(r: int, x: int, levels: ptr32, noise: ptr16):
-    """Levels less their noise, and at least a twentieth of them.
+def loudness(r: int, x: int, levels: ptr32, noise: ptr16, vector: ptr16):
+    """What is heard of each band: its level without the noise, how much that is beside the noise, and of this
+    the logarithm, into ``vector``.
 
-    ``noise`` is 1024 times that, 32 bits a band. It follows even bands by 409, odd ones by 983 of 16384.
+    ``noise`` is 1024 times that, 32 bits a band. It follows even bands by 409, odd ones by 983 of 16384, and
+    a twentieth of a level stays. Then a gain, which the noise decides, and below the knee squared (PCAN).
+    Then 64 times the natural logarithm of 8 times that, or 0 for 0.
     """
+    table = ptr16(_GAINS)
+    bent = ptr16(_LOGS)
     band = 0
+    at = 0
     rate = 409
     while band < 40:
         level = levels[band]
         # 1024 times the level, 32 bits of it, less the noise.
-        at = band + band
         x = ((level & 63) << 10) - noise[at]
-        r = ((level >> 6) & 65535) - noise[at + 1] + (x >> 16)
+        high = at + 1
+        r = ((level >> 6) & 65535) - noise[high] + (x >> 16)
         x &= 65535
         follows = ((r * rate) << 2) + ((x * rate) >> 14)
         x = (r << 6) + ((x - follows) >> 10)
         r = noise[at] + follows
         noise[at] = r
-        noise[at + 1] += r >> 16
+        r = noise[high] + (r >> 16)
+        noise[high] = r
         r = level
         r = (r >> 14) * 819 + (((r & 16383) * 819) >> 14)
         if x < r:
             x = r
-        levels[band] = x
+        level = x
         rate = 1392 - rate
-        band += 1
-
-
-@micropython.viper
-def gains(r: int, x: int, levels: ptr32, noise: ptr16):
-    """Levels times the gain that their noise leaves them, and below the knee squared (PCAN)."""
-    table = ptr16(_GAINS)
-    band = 0
-    while band < 40:
-        # As 26 bits with the highest set: the ten after that are the place between two powers of 2.
-        r = noise[band + band + 1]
+        # The noise as 26 bits with the highest set: the ten after that are the place between two powers of 2.
+        r = noise[high]
         if r:
-            bits = 32
-            r = (r << 10) | (noise[band + band] >> 6)
+            x = 96
+            r = (r << 10) | (noise[at] >> 6)
         else:
-            bits = 16
-            r = noise[band + band] << 10
+            x = 48
+            r = noise[at] << 10
         if r < 262144:
             r <<= 8
-            bits -= 8
+            x -= 24
         if r < 4194304:
             r <<= 4
-            bits -= 4
+            x -= 12
         if r < 16777216:
             r <<= 2
-            bits -= 2
+            x -= 6
         if r < 33554432:
             r <<= 1
-            bits -= 1
+            x -= 3
         if r == 0:
-            bits = 0
+            x = 0
         r = (r >> 15) & 1023
-        x = bits + bits + bits
         gain = table[x]
         x += 1
         fall = table[x] << 5
         x += 1
         gain += (((((table[x] - 2) * r) >> 5) - fall) * r + 16384) >> 15
         # The level times the gain, which has up to 39 bits; its lower 6 go, and 32 of the others count.
-        r = levels[band]
+        r = level
         x = (r & 4095) * gain
         r = (r >> 12) * gain
-        fall = (r + (x >> 12)) & 67108863
-        if fall < 128:
+        level = (r + (x >> 12)) & 67108863
+        if level < 128:
             r = (((r & 127) << 6) + (x >> 6)) & 8191
-            fall = (r * r) >> 20
+            r = (r * r) >> 20
         else:
-            fall -= 64
-        levels[band] = fall
-        band += 1
-
-
-@micropython.viper
-def logs(r: int, x: int, levels: ptr32, vector: ptr16):
-    """64 times the natural logarithm of 8 times the levels, or 0 for 0, into ``vector``."""
-    table = ptr16(_LOGS)
-    band = 0
-    while band < 40:
-        r = levels[band]
+            r = level - 64
         if r:
             # With the highest bit at 28, bits 12 and up are the fraction of 16 bits.
             x = 28
@@ -304,13 +293,14 @@ def logs(r: int, x: int, levels: ptr32, vector: ptr16):
             whole = x << 16
             r = (r >> 12) & 65535
             x = r >> 9
-            whole += table[x] + r + (((table[x + 1] - table[x]) * (r & 511)) >> 16)
+            whole += bent[x] + r + (((bent[x + 1] - bent[x]) * (r & 511)) >> 16)
             # log(2), of 32768
             x = whole >> 15
             r = ((whole & 32767) * 22713 + 16384) >> 15
             r += x * 22713
             r = ((r << 6) + 32768) >> 16
         vector[band] = r
+        at += 2
         band += 1
 
 
@@ -351,18 +341,6 @@ def take(r: int, x: int, pcm: ptr16, n: int, even: ptr16, odd: ptr16, at: int):
         even[x] = pcm[r] ^ 32768
 
 
-@micropython.viper
-def advance(r: int, x: int, even: ptr32, odd: ptr32):
-    """The last 20 ms of a window are the first of the next."""
-    r = 0
-    x = 40
-    while x < 120:
-        even[r] = even[x]
-        odd[r] = odd[x]
-        r += 1
-        x += 1
-
-
 class Features:
     """The way from samples to the network's inputs; allocates nothing after it is made.
 
@@ -378,6 +356,8 @@ class Features:
         self._odd = array("I", bytes(spectrum.WINDOW))
         self._re = array("H", bytes(2 * spectrum.NUMBERS))
         self._im = array("H", bytes(2 * spectrum.NUMBERS))
+        self._more_re = array("H", bytes(2 * spectrum.NUMBERS))
+        self._more_im = array("H", bytes(2 * spectrum.NUMBERS))
         self._levels = array("I", bytes(4 * BANDS))
         self._noise = array("H", bytes(4 * BANDS))
         self.reset()
@@ -387,6 +367,7 @@ class Features:
         self.rows = 0
         self.fresh = False
         self._have = 0
+        self._at = 0  # where the next sample goes: a window is in a circle
         noise = self._noise
         for i in range(2 * BANDS):
             noise[i] = 0
@@ -403,31 +384,35 @@ class Features:
         if have + n >= spectrum.WINDOW:
             n = spectrum.WINDOW - have
             self.fresh = True
-        take(off, 0, pcm, n, self._even, self._odd, have)
+        at = self._at
+        take(off, 0, pcm, n, self._even, self._odd, at)
         have += n
+        at += n
+        if at == spectrum.WINDOW:
+            at = 0
+        self._at = at
         if self.fresh:
             if attend:
-                self._hear()
-            else:
-                advance(0, 0, self._even, self._odd)
+                self._hear(at >> 1)
             have -= spectrum.HOP
         self._have = have
         return n
 
-    def _hear(self):
-        even = self._even
-        odd = self._odd
+    def _hear(self, oldest):
         re = self._re
         im = self._im
+        more_re = self._more_re
+        more_im = self._more_im
         levels = self._levels
-        up = spectrum.spectrum(even, odd, re, im)
-        advance(0, 0, even, odd)
+        vector = self.vector
+        up = spectrum.window(self._even, 0, self._odd, re, im, oldest)
+        spectrum.first(re, 0, im, more_re, more_im, up)
+        spectrum.later(0, 0, more_re, more_im, re, im)
+        spectrum.energies(0, 0, re, im)
         bands(0, 0, re, im, levels)
         roots(0, 0, re, levels, up)
-        quiet(0, 0, levels, self._noise)
-        gains(0, 0, levels, self._noise)
-        logs(0, 0, levels, self.vector)
+        loudness(0, 0, levels, self._noise, vector)
         if self.rows == ROWS:
             self.rows = 0
-        quantise(0, 0, self.vector, self.inputs, self.rows * BANDS)
+        quantise(0, 0, vector, self.inputs, self.rows * BANDS)
         self.rows += 1

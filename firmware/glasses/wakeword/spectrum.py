@@ -60,43 +60,47 @@ _PLACES = bytes((n & 3) << 4 | n & 12 | n >> 4 for n in range(64))
 
 
 @micropython.viper
-def window(r: ptr16, x: int, odd: ptr16, re: ptr16, im: ptr16) -> int:
+def window(r: ptr16, x: int, odd: ptr16, re: ptr16, im: ptr16, oldest: int) -> int:
     """Weighted samples of a window, of even numbers (``r``) and ``odd`` ones, in the order of the first pass.
 
+    Of both, number ``oldest`` is the first of the window, a multiple of 4; after the last comes number 0.
     Returns by how many bits they may be shifted up, 0..15. -32768 does not count for that, and shifted it is
-    0, as in 16 bits.
+    0, as in 16 bits. Absolute numbers are made without an ``if``, of which every other would be a surprise.
     """
     weights = ptr16(_HANN)
     places = ptr8(_PLACES)
     weights[231] = 53
+    first = int(r)
+    end = first + 480
+    r = ptr16(first + oldest + oldest)
     bits = 0
     n = 0
     while n < 60:
         to = ptr16(int(re) + (places[n] << 1))
         x = ((r[0] - 32768) * weights[0]) >> 12
         to[0] = x + 32768
-        if x < 0:
-            x = 0 - x
-        bits |= x
+        y = x >> 31
+        bits = ((x + y) ^ y) | bits
         x = ((r[1] - 32768) * weights[1]) >> 12
         to[64] = x + 32768
-        if x < 0:
-            x = 0 - x
-        bits |= x
+        y = x >> 31
+        bits = ((x + y) ^ y) | bits
         x = ((r[2] - 32768) * weights[2]) >> 12
         to[128] = x + 32768
-        if x < 0:
-            x = 0 - x
-        bits |= x
+        y = x >> 31
+        bits = ((x + y) ^ y) | bits
         x = ((r[3] - 32768) * weights[3]) >> 12
         to[192] = x + 32768
-        if x < 0:
-            x = 0 - x
-        bits |= x
+        y = x >> 31
+        bits = ((x + y) ^ y) | bits
         r = ptr16(int(r) + 8)
+        if int(r) == end:
+            r = ptr16(first)
         weights = ptr16(int(weights) + 8)
         n += 1
-    r = odd
+    first = int(odd)
+    end = first + 480
+    r = ptr16(first + oldest + oldest)
     weights = ptr16(int(weights) - 18)
     weights[0] = 54
     weights = ptr16(int(weights) + 10)
@@ -105,25 +109,23 @@ def window(r: ptr16, x: int, odd: ptr16, re: ptr16, im: ptr16) -> int:
         to = ptr16(int(im) + (places[n] << 1))
         x = ((r[0] - 32768) * weights[3]) >> 12
         to[0] = x + 32768
-        if x < 0:
-            x = 0 - x
-        bits |= x
+        y = x >> 31
+        bits = ((x + y) ^ y) | bits
         x = ((r[1] - 32768) * weights[2]) >> 12
         to[64] = x + 32768
-        if x < 0:
-            x = 0 - x
-        bits |= x
+        y = x >> 31
+        bits = ((x + y) ^ y) | bits
         x = ((r[2] - 32768) * weights[1]) >> 12
         to[128] = x + 32768
-        if x < 0:
-            x = 0 - x
-        bits |= x
+        y = x >> 31
+        bits = ((x + y) ^ y) | bits
         x = ((r[3] - 32768) * weights[0]) >> 12
         to[192] = x + 32768
-        if x < 0:
-            x = 0 - x
-        bits |= x
+        y = x >> 31
+        bits = ((x + y) ^ y) | bits
         r = ptr16(int(r) + 8)
+        if int(r) == end:
+            r = ptr16(first)
         weights = ptr16(int(weights) - 8)
         n += 1
     x = 32768
@@ -158,8 +160,12 @@ def window(r: ptr16, x: int, odd: ptr16, re: ptr16, im: ptr16) -> int:
 
 
 @micropython.viper
-def first(re: ptr16, x: int, im: ptr16, up: int):
-    """The first pass, of four neighbours, which are shifted up by ``up`` bits before."""
+def first(re: ptr16, x: int, im: ptr16, to_re: ptr16, to_im: ptr16, up: int):
+    """The first pass, of four neighbours, which are shifted up by ``up`` bits before.
+
+    What becomes of each four goes to ``to_re`` and ``to_im``, 64 numbers apart: then those that the next pass
+    takes together are neighbours, too, and after four passes all are where they belong (Pease, 1968).
+    """
     by = 8191 << up
     end = int(re) + 512
     while int(re) < end:
@@ -180,96 +186,118 @@ def first(re: ptr16, x: int, im: ptr16, up: int):
         di = bi - x
         bi += x
         x = ar
-        re[0] = x + br
-        re[2] = x - br
+        to_re[0] = x + br
+        to_re[128] = x - br
         x = cr
-        re[1] = x + di
-        re[3] = x - di
+        to_re[64] = x + di
+        to_re[192] = x - di
         x = ai
-        im[0] = x + bi
-        im[2] = x - bi
+        to_im[0] = x + bi
+        to_im[128] = x - bi
         x = ci
-        im[1] = x - dr
-        im[3] = x + dr
+        to_im[64] = x - dr
+        to_im[192] = x + dr
         re = ptr16(int(re) + 8)
         im = ptr16(int(im) + 8)
+        to_re = ptr16(int(to_re) + 2)
+        to_im = ptr16(int(to_im) + 2)
 
 
 @micropython.viper
-def later(r: int, x: int, re: ptr16, im: ptr16, apart: int):
-    """A later pass, of the four that lie ``apart``: 4, 16 and 64."""
+def later(r: int, x: int, re: ptr16, im: ptr16, to_re: ptr16, to_im: ptr16):
+    """The three later passes, of neighbours that once were 4, 16 and 64 apart: there, back, and there again.
+
+    A product of complex numbers is one of three, of which (c + s i) makes c, -c - s and s - c.
+    """
     cosines = ptr16(_COSINES)
-    step = 128 // apart
-    angle = 0
-    k = 0
-    while k < apart:
-        # The cosine and minus the sine of once, twice and three times the angle.
-        c1 = cosines[angle] - 32768
-        s1 = cosines[angle + 128] - 32768
-        r = angle + angle
-        c2 = cosines[r] - 32768
-        x = r + 128
-        if x > 256:
-            x = 512 - x
-        s2 = cosines[x] - 32768
-        r += angle
-        x = r + 128
-        if r > 256:
-            r = 512 - r
-        if x > 256:
-            x = 512 - x
-        c3 = cosines[r] - 32768
-        s3 = cosines[x] - 32768
-        i = k
-        while i < 256:
-            x = i + apart
-            b = x
-            r = (re[x] * 8191 - 268386304) >> 15
-            x = (im[x] * 8191 - 268386304) >> 15
-            br = (r * c1 - x * s1 + 16384) >> 15
-            bi = (r * s1 + x * c1 + 16384) >> 15
-            x = b + apart
-            c = x
-            r = (re[x] * 8191 - 268386304) >> 15
-            x = (im[x] * 8191 - 268386304) >> 15
-            cr = (r * c2 - x * s2 + 16384) >> 15
-            ci = (r * s2 + x * c2 + 16384) >> 15
-            x = c + apart
-            d = x
-            r = (re[x] * 8191 - 268386304) >> 15
-            x = (im[x] * 8191 - 268386304) >> 15
-            dr = (r * c3 - x * s3 + 16384) >> 15
-            x = (r * s3 + x * c3 + 16384) >> 15
-            r = bi
-            di = r - x
-            bi = r + x
-            r = br
-            x = dr
-            br = r + x
-            dr = r - x
-            r = i
-            x = ((re[r] * 8191 - 268386304) >> 15) + 32768
-            r = ((im[r] * 8191 - 268386304) >> 15) + 32768
-            ar = x - cr
-            x += cr
-            ai = r + ci
-            ci = r - ci
-            r = i
-            re[r] = x + br
-            im[r] = ai + bi
-            r = c
-            re[r] = x - br
-            im[r] = ai - bi
-            x = ar
-            r = b
-            re[r] = x + di
-            im[r] = ci - dr
-            r = d
-            re[r] = x - di
-            im[r] = ci + dr
-            i = r + apart
-        k += 1
-        angle += step
+    step = 32
+    while step > 1:
+        each = step << 2
+        angle = 0
+        end = int(re)
+        stop = end + 512
+        while end < stop:
+            end += each
+            # The cosine and minus the sine of once, twice and three times the angle.
+            c1 = cosines[angle] - 32768
+            x = cosines[angle + 128] - 32768
+            s1 = x - c1
+            n1 = 0 - x - c1
+            r = angle + angle
+            c2 = cosines[r] - 32768
+            x = r + 128
+            if x > 256:
+                x = 512 - x
+            x = cosines[x] - 32768
+            s2 = x - c2
+            n2 = 0 - x - c2
+            r += angle
+            x = r + 128
+            if r > 256:
+                r = 512 - r
+            if x > 256:
+                x = 512 - x
+            c3 = cosines[r] - 32768
+            x = cosines[x] - 32768
+            s3 = x - c3
+            n3 = 0 - x - c3
+            while int(re) < end:
+                r = (re[1] * 8191 - 268386304) >> 15
+                x = (im[1] * 8191 - 268386304) >> 15
+                t = (r + x) * c1 + 16384
+                br = (x * n1 + t) >> 15
+                bi = (r * s1 + t) >> 15
+                r = (re[2] * 8191 - 268386304) >> 15
+                x = (im[2] * 8191 - 268386304) >> 15
+                t = (r + x) * c2 + 16384
+                cr = (x * n2 + t) >> 15
+                ci = (r * s2 + t) >> 15
+                r = (re[3] * 8191 - 268386304) >> 15
+                x = (im[3] * 8191 - 268386304) >> 15
+                t = (r + x) * c3 + 16384
+                dr = (x * n3 + t) >> 15
+                x = (r * s3 + t) >> 15
+                r = bi
+                di = r - x
+                bi = r + x
+                r = br
+                x = dr
+                br = r + x
+                dr = r - x
+                x = ((re[0] * 8191 - 268386304) >> 15) + 32768
+                r = cr
+                ar = x - r
+                x += r
+                r = br
+                to_re[0] = x + r
+                to_re[128] = x - r
+                x = ((im[0] * 8191 - 268386304) >> 15) + 32768
+                r = ci
+                ci = x - r
+                x += r
+                r = bi
+                to_im[0] = x + r
+                to_im[128] = x - r
+                x = ar
+                r = di
+                to_re[64] = x + r
+                to_re[192] = x - r
+                x = ci
+                r = dr
+                to_im[64] = x - r
+                to_im[192] = x + r
+                re = ptr16(int(re) + 8)
+                im = ptr16(int(im) + 8)
+                to_re = ptr16(int(to_re) + 2)
+                to_im = ptr16(int(to_im) + 2)
+            angle += step
+        r = int(to_re) - 128
+        to_re = ptr16(int(re) - 512)
+        re = ptr16(r)
+        r = int(to_im) - 128
+        to_im = ptr16(int(im) - 512)
+        im = ptr16(r)
+        step >>= 2
 
 
 @micropython.viper
@@ -313,18 +341,3 @@ def energies(r: int, x: int, re: ptr16, im: ptr16):
         re[r] = x
         im[r] = x >> 16
         k += 1
-
-
-def spectrum(even, odd, re, im):
-    """The energies of a window's bins: low halves into ``re``, high halves into ``im``, by their numbers.
-
-    ``even`` and ``odd`` are 240 samples each, ``re`` and ``im`` hold 256 numbers. Returns by how many bits
-    samples were shifted up, 0..15; energies are larger by twice as many.
-    """
-    up = window(even, 0, odd, re, im)
-    first(re, 0, im, up)
-    later(0, 0, re, im, 4)
-    later(0, 0, re, im, 16)
-    later(0, 0, re, im, 64)
-    energies(0, 0, re, im)
-    return up

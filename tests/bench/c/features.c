@@ -66,45 +66,40 @@ void features_roots(int32_t r, int32_t x, const uint16_t *low, uint32_t *levels,
     }
 }
 
-void features_quiet(int32_t r, int32_t x, uint32_t *levels, uint16_t *noise) {
-    for (x = 0; x < 40; x++) {
-        uint32_t much = levels[x] << 10, before = noise[2 * x] | (uint32_t)noise[2 * x + 1] << 16;
-        r = x & 1 ? 983 : 409;
-        uint32_t after = (uint32_t)(((uint64_t)much * (uint32_t)r + (uint64_t)before * (16384 - r)) >> 14);
-        noise[2 * x] = (uint16_t)after;
-        noise[2 * x + 1] = after >> 16;
-        uint32_t least = (uint32_t)((uint64_t)levels[x] * 819 >> 14);
-        uint32_t left = after > much ? 0 : (much - after) >> 10;
-        levels[x] = left > least ? left : least;
-    }
+static uint32_t quiet(uint32_t level, uint16_t *noise, uint32_t rate) {
+    uint32_t much = level << 10, before = noise[0] | (uint32_t)noise[1] << 16;
+    uint32_t after = (uint32_t)(((uint64_t)much * rate + (uint64_t)before * (16384 - rate)) >> 14);
+    noise[0] = (uint16_t)after;
+    noise[1] = after >> 16;
+    uint32_t least = (uint32_t)((uint64_t)level * 819 >> 14);
+    uint32_t left = after > much ? 0 : (much - after) >> 10;
+    return left > least ? left : least;
 }
 
-void features_gains(int32_t r, int32_t x, uint32_t *levels, const uint16_t *noise) {
-    for (x = 0; x < 40; x++) {
-        uint32_t number = noise[2 * x] | (uint32_t)noise[2 * x + 1] << 16;
-        int32_t bits = bits_of(number);
-        int32_t part = (int32_t)(bits < 11 ? number << (11 - bits) : number >> (bits - 11)) & 1023;
-        const int32_t *y = points[bits];
-        int32_t linear = 4 * (y[1] - y[0]) - (y[2] - y[0]), square = y[2] - y[0] - linear;
-        r = ((((square * part >> 5) + linear * 32) * part + 16384) >> 15) + y[0];
-        uint32_t ratio = (uint32_t)((uint64_t)levels[x] * (uint32_t)r >> 6);
-        levels[x] = ratio < 8192 ? ratio * ratio >> 20 : (ratio >> 6) - 64;
-    }
+static uint32_t gained(uint32_t level, const uint16_t *noise) {
+    uint32_t number = noise[0] | (uint32_t)noise[1] << 16;
+    int32_t bits = bits_of(number);
+    int32_t part = (int32_t)(bits < 11 ? number << (11 - bits) : number >> (bits - 11)) & 1023;
+    const int32_t *y = points[bits];
+    int32_t linear = 4 * (y[1] - y[0]) - (y[2] - y[0]), square = y[2] - y[0] - linear;
+    int32_t gain = ((((square * part >> 5) + linear * 32) * part + 16384) >> 15) + y[0];
+    uint32_t ratio = (uint32_t)((uint64_t)level * (uint32_t)gain >> 6);
+    return ratio < 8192 ? ratio * ratio >> 20 : (ratio >> 6) - 64;
 }
 
-void features_logs(int32_t r, int32_t x, const uint32_t *levels, uint16_t *vector) {
-    for (x = 0; x < 40; x++) {
-        uint32_t number = levels[x] << 3;
-        if (number == 0) {
-            vector[x] = 0;
-            continue;
-        }
-        int32_t whole = bits_of(number) - 1;
-        int32_t part = (int32_t)(((uint64_t)number << 16) >> whole) & 65535;
-        const int32_t *segment = bent + (part >> 9);
-        r = (whole << 16) + part + segment[0] + ((segment[1] - segment[0]) * (part & 511) >> 16);
-        r = (int32_t)(((int64_t)r * 45426 + 32768) >> 16);
-        vector[x] = (uint16_t)((r * 64 + 32768) >> 16);
+static int32_t logarithm(uint32_t number) {
+    int32_t whole = bits_of(number) - 1;
+    int32_t part = (int32_t)(((uint64_t)number << 16) >> whole) & 65535;
+    const int32_t *segment = bent + (part >> 9);
+    int32_t sum = (whole << 16) + part + segment[0] + ((segment[1] - segment[0]) * (part & 511) >> 16);
+    return ((int32_t)(((int64_t)sum * 45426 + 32768) >> 16) * 64 + 32768) >> 16;
+}
+
+void features_loudness(int32_t r, int32_t x, const uint32_t *levels, uint16_t *noise, uint16_t *vector) {
+    (void)r;
+    for (x = 0; x < 40; x++, noise += 2) {
+        uint32_t level = gained(quiet(levels[x], noise, x & 1 ? 983 : 409), noise);
+        vector[x] = level ? (uint16_t)logarithm(level << 3) : 0;
     }
 }
 
@@ -121,12 +116,5 @@ void features_take(
 ) {
     for (x = 0; x < n; x++) {
         ((at + x) & 1 ? odd : even)[(at + x) >> 1] = pcm[r + x] ^ 32768;
-    }
-}
-
-void features_advance(int32_t r, int32_t x, uint32_t *even, uint32_t *odd) {
-    for (r = 0, x = 40; x < 120; r++, x++) {
-        even[r] = even[x];
-        odd[r] = odd[x];
     }
 }

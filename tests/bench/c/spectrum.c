@@ -35,11 +35,11 @@ static int32_t rounded(int32_t product) {
 }
 
 int32_t spectrum_window(
-    const uint16_t *even, int32_t x, const uint16_t *odd, uint16_t *re, uint16_t *im
+    const uint16_t *even, int32_t x, const uint16_t *odd, uint16_t *re, uint16_t *im, int32_t oldest
 ) {
     int32_t bits = 0, up = 15, r;
     for (r = 0; r < 480; r++) {
-        x = number((r & 1 ? odd : even)[r >> 1]) * hann[r] >> 12;
+        x = number((r & 1 ? odd : even)[((r >> 1) + oldest) % 240]) * hann[r] >> 12;
         (r & 1 ? im : re)[places[r >> 1]] = raw(x);
         bits |= x < 0 ? -x : x;
     }
@@ -56,51 +56,60 @@ int32_t spectrum_window(
     return up;
 }
 
-/* Four numbers, the first and third and the others already turned, added up where they were. */
-static void add(uint16_t *re, uint16_t *im, int32_t apart, const int32_t *ar, const int32_t *ai) {
+/* Four numbers, the first and third and the others already turned, added up. */
+static void add(uint16_t *re, uint16_t *im, const int32_t *ar, const int32_t *ai) {
     int32_t pr = ar[0] + ar[2], pi = ai[0] + ai[2], mr = ar[0] - ar[2], mi = ai[0] - ai[2];
     int32_t sr = ar[1] + ar[3], si = ai[1] + ai[3], dr = ar[1] - ar[3], di = ai[1] - ai[3];
     re[0] = raw(pr + sr);
     im[0] = raw(pi + si);
-    re[apart] = raw(mr + di);
-    im[apart] = raw(mi - dr);
-    re[2 * apart] = raw(pr - sr);
-    im[2 * apart] = raw(pi - si);
-    re[3 * apart] = raw(mr - di);
-    im[3 * apart] = raw(mi + dr);
+    re[64] = raw(mr + di);
+    im[64] = raw(mi - dr);
+    re[128] = raw(pr - sr);
+    im[128] = raw(pi - si);
+    re[192] = raw(mr - di);
+    im[192] = raw(mi + dr);
 }
 
-void spectrum_first(uint16_t *re, int32_t x, uint16_t *im, int32_t up) {
+void spectrum_first(
+    const uint16_t *re, int32_t x, const uint16_t *im, uint16_t *to_re, uint16_t *to_im, int32_t up
+) {
     int32_t by = 8191 << up, ar[4], ai[4];
-    for (int32_t i = 0; i < 256; i += 4) {
+    for (int32_t i = 0; i < 64; i++) {
         for (x = 0; x < 4; x++) {
-            ar[x] = rounded(number(re[i + x]) * by);
-            ai[x] = rounded(number(im[i + x]) * by);
+            ar[x] = rounded(number(re[4 * i + x]) * by);
+            ai[x] = rounded(number(im[4 * i + x]) * by);
         }
-        add(re + i, im + i, 1, ar, ai);
+        add(to_re + i, to_im + i, ar, ai);
     }
 }
 
-void spectrum_later(int32_t r, int32_t x, uint16_t *re, uint16_t *im, int32_t apart) {
-    int32_t ar[4], ai[4];
+static void pass(const uint16_t *re, const uint16_t *im, uint16_t *to_re, uint16_t *to_im, int32_t apart) {
+    int32_t ar[4], ai[4], each = 64 / apart;
     for (int32_t k = 0; k < apart; k++) {
         int32_t angle = k * (128 / apart), c[4], s[4];
-        for (x = 1; x < 4; x++) {
-            c[x] = cosine(angle * x);
-            s[x] = cosine(angle * x + 128);
+        for (int32_t n = 1; n < 4; n++) {
+            c[n] = cosine(angle * n);
+            s[n] = cosine(angle * n + 128);
         }
-        for (int32_t i = k; i < 256; i += 4 * apart) {
-            ar[0] = rounded(number(re[i]) * 8191);
-            ai[0] = rounded(number(im[i]) * 8191);
-            for (int n = 1; n < 4; n++) {
-                r = rounded(number(re[i + n * apart]) * 8191);
-                x = rounded(number(im[i + n * apart]) * 8191);
+        for (int32_t i = k * each; i < (k + 1) * each; i++) {
+            ar[0] = rounded(number(re[4 * i]) * 8191);
+            ai[0] = rounded(number(im[4 * i]) * 8191);
+            for (int32_t n = 1; n < 4; n++) {
+                int32_t r = rounded(number(re[4 * i + n]) * 8191);
+                int32_t x = rounded(number(im[4 * i + n]) * 8191);
                 ar[n] = rounded(r * c[n] - x * s[n]);
                 ai[n] = rounded(r * s[n] + x * c[n]);
             }
-            add(re + i, im + i, apart, ar, ai);
+            add(to_re + i, to_im + i, ar, ai);
         }
     }
+}
+
+void spectrum_later(int32_t r, int32_t x, uint16_t *re, uint16_t *im, uint16_t *to_re, uint16_t *to_im) {
+    (void)r, (void)x;
+    pass(re, im, to_re, to_im, 4);
+    pass(to_re, to_im, re, im, 16);
+    pass(re, im, to_re, to_im, 64);
 }
 
 static int32_t half(uint16_t raw) {

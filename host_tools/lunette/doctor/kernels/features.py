@@ -53,38 +53,18 @@ KERNELS = (
     ),
     Kernel(
         _MODULE,
-        "quiet",
+        "loudness",
         {
-            "speech": (0, 0, _LEVELS, _NOISES),
-            "start": (0, 0, _LEVELS, _words(0)),
-            "silence": (0, 0, _words(0), _NOISES),
-            "beyond 32 bits": (0, 0, _words(0x3FFFFF, 0x400000, 0xFFFFFF), _words(0xFFFFFFFF, 0)),
-        },
-        "speech",
-        "a window",
-        per_frame=2,
-    ),
-    Kernel(
-        _MODULE,
-        "gains",
-        {
-            "speech": (0, 0, _LEVELS, _NOISES),
-            "no noise": (0, 0, _LEVELS, _words(0)),
-            "bits": (0, 0, _words(100000), _words(*(3 << bits >> 1 for bits in range(32)))),
-            "beyond 32 bits": (0, 0, _words(0x3FFFFF, 0x400000, 0xFFFFFF), _words(0, 5, 0xFFFFFFFF)),
-        },
-        "speech",
-        "a window",
-        per_frame=2,
-    ),
-    Kernel(
-        _MODULE,
-        "logs",
-        {
-            "speech": (0, 0, _LEVELS, _OUT),
-            "nothing": (0, 0, _words(0), _OUT),
-            "bits": (0, 0, _words(*(5 << bits >> 2 for bits in range(26))), _OUT),
-            "most": (0, 0, _words(0x3FFFFFF), _OUT),
+            name: (0, 0, levels, noise, _OUT)
+            for name, levels, noise in (
+                ("speech", _LEVELS, _NOISES),
+                ("start", _LEVELS, _words(0)),
+                ("silence", _words(0), _NOISES),
+                ("a twentieth", _LEVELS, _words(0xFFFFFFFF)),
+                ("bits of noise", _words(100000), _words(*(3 << bits >> 1 for bits in range(32)))),
+                ("bits of levels", _words(*(5 << bits >> 2 for bits in range(25))), _words(0, 80000)),
+                ("beyond 32 bits", _words(0x3FFFFF, 0x400000, 0xFFFFFF), _words(0, 5, 0xFFFFFFFF)),
+            )
         },
         "speech",
         "a window",
@@ -116,18 +96,6 @@ KERNELS = (
             )
         },
         "a hop",
-        "a hop",
-        per_frame=2,
-    ),
-    Kernel(
-        _MODULE,
-        "advance",
-        {
-            "speech": (0, 0, ("walk", 240, 1), ("walk", 240, 2)),
-            "noise": (0, 0, ("noise", 240, 1), ("noise", 240, 2)),
-            "steps": (0, 0, ("wave", 240, tuple(range(240))), ("wave", 240, (1, 2, 3))),
-        },
-        "speech",
         "a hop",
         per_frame=2,
     ),

@@ -21,16 +21,17 @@ KERNELS = (
         _MODULE,
         "window",
         {
-            name: (even, 0, odd, _OUT, _OUT)
-            for name, even, odd in (
-                ("speech", ("walk", 240, 1), ("walk", 240, 3)),
-                ("noise", ("noise", 240, 2), ("noise", 240, 4)),
-                ("silence", _SILENCE, _SILENCE),
-                ("faint", ("wave", 240, (-32768, -32767, -32769)), _SILENCE),
-                ("lowest", ("wave", 240, (0,)), ("wave", 240, (0,))),
-                ("highest", ("wave", 240, (-1,)), ("wave", 240, (-1,))),
+            name: (even, 0, odd, _OUT, _OUT, oldest)
+            for name, even, odd, oldest in (
+                ("speech", ("walk", 240, 1), ("walk", 240, 3), 160),
+                ("noise", ("noise", 240, 2), ("noise", 240, 4), 80),
+                ("silence", _SILENCE, _SILENCE, 0),
+                ("faint", ("wave", 240, (-32768, -32767, -32769)), _SILENCE, 0),
+                ("below 0", ("wave", 240, (-32768, -32768, -32768 - 64)), _SILENCE, 236),
+                ("lowest", ("wave", 240, (0,)), ("wave", 240, (0,)), 0),
+                ("highest", ("wave", 240, (-1,)), ("wave", 240, (-1,)), 80),
                 # -32768 at the top of the window, and little else: counts as nothing.
-                ("one", ("wave", 240, (-32768,) * 120 + (0,) + (-32768,) * 119), _SILENCE),
+                ("one", ("wave", 240, (-32768,) * 120 + (0,) + (-32768,) * 119), _SILENCE, 0),
             )
         },
         "speech",
@@ -40,9 +41,18 @@ KERNELS = (
     Kernel(
         _MODULE,
         "first",
-        {f"{name}, 0": (re, 0, im, 0) for name, (re, im) in _SPECTRA.items()}
-        | {"faint, 3": (("wave", 256, (-30000, -32000, 31000)), 0, ("wave", 256, (-32768, -28673)), 3)}
-        | {"least, 15": (("wave", 256, (-32768,)), 0, ("wave", 256, (-32768,)), 15)},
+        {f"{name}, 0": (re, 0, im, _OUT, _OUT, 0) for name, (re, im) in _SPECTRA.items()}
+        | {
+            "faint, 3": (
+                ("wave", 256, (-30000, -32000, 31000)),
+                0,
+                ("wave", 256, (-32768, -28673)),
+                _OUT,
+                _OUT,
+                3,
+            )
+        }
+        | {"least, 15": (("wave", 256, (-32768,)), 0, ("wave", 256, (-32768,)), _OUT, _OUT, 15)},
         "noise, 0",
         "a window",
         per_frame=2,
@@ -50,14 +60,10 @@ KERNELS = (
     Kernel(
         _MODULE,
         "later",
-        {
-            f"{name}, {apart}": (0, 0, *numbers, apart)
-            for name, numbers in _SPECTRA.items()
-            for apart in (4, 16, 64)
-        },
-        "noise, 16",
-        "a pass",
-        per_frame=6,
+        {name: (0, 0, *numbers, _OUT, _OUT) for name, numbers in _SPECTRA.items()},
+        "noise",
+        "a window",
+        per_frame=2,
     ),
     Kernel(
         _MODULE,

@@ -64,16 +64,16 @@ def roots(r: int, x: int, low: Any, levels: Any, up: int) -> None:
     _words(levels)[:] = [_root(number) >> up for number in sums.tolist()]
 
 
-def quiet(r: int, x: int, levels: Any, noise: Any) -> None:
-    level = _words(levels).astype(np.int64)
+def _quiet(level: _Numbers, noise: Any) -> _Numbers:
+    """Levels less their noise, which follows them."""
     much = level << 10 & 0xFFFFFFFF
     rate = np.where(np.arange(40) % 2, 983, 409)
     after = (much * rate + _words(noise).astype(np.int64) * (16384 - rate)) >> 14
     _words(noise)[:] = after
-    _words(levels)[:] = np.maximum(np.maximum(much - after, 0) >> 10, level * 819 >> 14)
+    return np.maximum(np.maximum(much - after, 0) >> 10, level * 819 >> 14)
 
 
-def gains(r: int, x: int, levels: Any, noise: Any) -> None:
+def _gained(level: _Numbers, noise: Any) -> _Numbers:
     numbers = _words(noise).astype(np.int64)
     bits = _bits(numbers)
     y0, y1, y2 = _GAINS[bits].T
@@ -83,18 +83,23 @@ def gains(r: int, x: int, levels: Any, noise: Any) -> None:
     linear = 4 * (y1 - y0) - (y2 - y0)
     square = y2 - y0 - linear
     gain = ((((square * part >> 5) + (linear << 5)) * part + 16384) >> 15) + y0
-    ratio = _words(levels).astype(np.int64) * gain >> 6 & 0xFFFFFFFF
-    _words(levels)[:] = np.where(ratio < 8192, np.minimum(ratio, 8192) ** 2 >> 20, (ratio >> 6) - 64)
+    ratio = level * gain >> 6 & 0xFFFFFFFF
+    return np.where(ratio < 8192, np.minimum(ratio, 8192) ** 2 >> 20, (ratio >> 6) - 64)
 
 
-def logs(r: int, x: int, levels: Any, vector: Any) -> None:
-    numbers = np.maximum(_words(levels).astype(np.int64) << 3, 1)
+def _logarithms(level: _Numbers) -> _Numbers:
+    numbers = np.maximum(level << 3, 1)
     whole = _bits(numbers) - 1
     part = ((numbers << 16) >> whole) - 65536
     segment = part >> 9
     bent = LOGS[segment] + ((LOGS[np.minimum(segment + 1, 128)] - LOGS[segment]) * (part & 511) >> 16)
     natural = (45426 * ((whole << 16) + part + bent) + 32768) >> 16
-    np.frombuffer(vector, "<u2")[:40] = np.where(numbers > 1, ((natural << 6) + 32768) >> 16, 0)
+    return np.where(numbers > 1, ((natural << 6) + 32768) >> 16, 0)
+
+
+def loudness(r: int, x: int, levels: Any, noise: Any, vector: Any) -> None:
+    level = _quiet(_words(levels).astype(np.int64), noise)
+    np.frombuffer(vector, "<u2")[:40] = _logarithms(_gained(level, noise))
 
 
 def quantise(r: int, x: int, vector: Any, inputs: Any, at: int) -> None:
@@ -111,13 +116,6 @@ def take(r: int, x: int, pcm: Any, n: int, even: Any, odd: Any, at: int) -> None
         np.frombuffer(half, "<u2")[begin >> 1 : (begin >> 1) + len(heard)] = heard
 
 
-def advance(r: int, x: int, even: Any, odd: Any) -> None:
-    for half in (even, odd):
-        words = _words(half, 120)
-        words[:80] = words[40:].copy()
-
-
 EQUIVALENTS = {
-    f"wakeword.features.{kernel.__name__}": kernel
-    for kernel in (bands, roots, quiet, gains, logs, quantise, take, advance)
+    f"wakeword.features.{kernel.__name__}": kernel for kernel in (bands, roots, loudness, quantise, take)
 }

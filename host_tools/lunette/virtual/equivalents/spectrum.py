@@ -23,13 +23,12 @@ def _turns(angles: Any) -> _Complex:
 
 
 _TWIDDLES = {
-    apart: _turns(-2 * np.pi * np.outer((1, 2, 3), np.arange(64) % apart) / (4 * apart))
+    apart: _turns(-2 * np.pi * np.outer((1, 2, 3), np.arange(64) // (64 // apart)) / (4 * apart))
     for apart in (4, 16, 64)
 }
-# Numbers that lie `apart`, of all fours.
-_ROWS = {
-    apart: np.arange(256).reshape(-1, 4, apart).swapaxes(0, 1).reshape(4, 64) for apart in (1, 4, 16, 64)
-}
+# Neighbours, of all fours, and where what becomes of them goes.
+_ROWS = np.arange(256).reshape(64, 4).T
+_TO = np.arange(256).reshape(4, 64)
 _SUPER = _turns(-np.pi * (np.arange(5, 129) / 256 + 0.5))
 _K = np.arange(5, 129)
 
@@ -66,10 +65,10 @@ def _wrapped(numbers: _Complex) -> _Complex:
     return numbers
 
 
-def window(r: Any, x: int, odd: Any, re: Any, im: Any) -> int:
+def window(r: Any, x: int, odd: Any, re: Any, im: Any, oldest: int) -> int:
     samples = np.empty(480, np.int64)
-    samples[::2] = np.frombuffer(r, "<u2")[:240]
-    samples[1::2] = np.frombuffer(odd, "<u2")[:240]
+    samples[::2] = np.roll(np.frombuffer(r, "<u2")[:240], -oldest)
+    samples[1::2] = np.roll(np.frombuffer(odd, "<u2")[:240], -oldest)
     samples -= 32768
     samples *= HANN
     samples >>= 12
@@ -84,7 +83,7 @@ def window(r: Any, x: int, odd: Any, re: Any, im: Any) -> int:
     return up
 
 
-def _butterflies(rows: _Complex, re: Any, im: Any, places: Any) -> None:
+def _butterflies(rows: _Complex, re: Any, im: Any) -> None:
     """Of four rows, added up: their parts' sums."""
     a, b, c, d = rows
     out = np.empty((4, 64), complex)
@@ -93,17 +92,19 @@ def _butterflies(rows: _Complex, re: Any, im: Any, places: Any) -> None:
     np.add(across, turned, out[1])
     np.subtract(even, odd, out[2])
     np.subtract(across, turned, out[3])
-    _store(out.view(float), re, im, places)
+    _store(out.view(float), re, im, _TO)
 
 
-def first(re: Any, x: int, im: Any, up: int) -> None:
-    _butterflies(_times(_load(re, im, _ROWS[1]), 8191 << up), re, im, _ROWS[1])
+def first(re: Any, x: int, im: Any, to_re: Any, to_im: Any, up: int) -> None:
+    _butterflies(_times(_load(re, im, _ROWS), 8191 << up), to_re, to_im)
 
 
-def later(r: int, x: int, re: Any, im: Any, apart: int) -> None:
-    rows = _times(_load(re, im, _ROWS[apart]), 8191)
-    rows[1:] = _times(rows[1:], _TWIDDLES[apart])
-    _butterflies(rows, re, im, _ROWS[apart])
+def later(r: int, x: int, re: Any, im: Any, to_re: Any, to_im: Any) -> None:
+    for apart in (4, 16, 64):
+        rows = _times(_load(re, im, _ROWS), 8191)
+        rows[1:] = _times(rows[1:], _TWIDDLES[apart])
+        _butterflies(rows, to_re, to_im)
+        re, im, to_re, to_im = to_re, to_im, re, im
 
 
 def energies(r: int, x: int, re: Any, im: Any) -> None:
