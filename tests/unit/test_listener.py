@@ -169,7 +169,12 @@ def test_the_light_is_lit_and_flash_left_alone_while_they_listen(folder: Path) -
         )
         await listens(world)
         assert lit()
-        await said(world, WORD, 0.3, QUESTION)
+        await said(world, WORD, 0.3, QUESTION, after=1)
+        await world.until(
+            lambda: world.glasses.listener.wakes and not world.glasses.voice.capturing, "the end"
+        )
+        await listens(world)
+        assert world.glasses.journal.saved == 0, "they listen while it waits"
         await world.until(lambda: world.glasses.journal.saved == 1, "it is saved")
         await listens(world)
         assert lit() and not dark

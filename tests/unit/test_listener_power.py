@@ -47,7 +47,7 @@ def test_the_radio_is_off_between_beacons(folder: Path) -> None:
         assert 9 < max(gaps) < 11, "a host finds them every 10 s"
         table = glasses.meter.table()["listening"]
         radio, cpu = (table[name] - before[name] for name in ("radio", "cpu"))
-        assert 0 < radio < 0.1 * cpu
+        assert 0 < radio < 0.04 * cpu
 
     night(folder, test)
 
@@ -93,6 +93,20 @@ def test_what_waits_is_saved_meanwhile(folder: Path) -> None:
         await listens(world)
         await alone(night)
         assert not night.asleep
+
+    night(folder, test)
+
+
+def test_whoever_has_the_microphone_off_does_not_send_them_to_sleep(folder: Path) -> None:
+    async def test(night: Night) -> None:
+        world = night.world
+        await listens(world)
+        await alone(night)
+        for _ in range(12):
+            assert not world.glasses.recording(), "flash may be written"
+            await asyncio.sleep(0.3)
+            assert not night.recording and not night.asleep
+        await listens(world)
 
     night(folder, test)
 
@@ -161,6 +175,17 @@ def test_worn_and_muted_they_sleep_on(folder: Path) -> None:
         await night.sleep()
         await asyncio.sleep(200)
         assert not night.recording and night.asleep
+        assert sum(1 for _, phase in night.phases if phase == "awake") <= 21, "a beacon every 10 s, no more"
+
+    night(folder, test, listen_when="worn")
+
+
+def test_worn_with_nothing_to_listen_for_they_sleep_on(folder: Path) -> None:
+    async def test(night: Night) -> None:
+        (folder / "wakeword" / "okay_nabu.mww").unlink()
+        night.world.chip.pins.drive(WORN, 1)
+        await night.sleep()
+        await asyncio.sleep(200)
         assert sum(1 for _, phase in night.phases if phase == "awake") <= 21, "a beacon every 10 s, no more"
 
     night(folder, test, listen_when="worn")
