@@ -48,6 +48,53 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+# What takes long begins first, so that nobody waits for it at the end. Scenes in real time have few beside them
+# that compute; then those that wait and those that compute take turns.
+_FIRST = (
+    "integration/test_scenes.py",
+    "integration/test_heap_locked.py",
+    "unit/test_doctor.py",
+    "integration/test_deploy.py",
+    "unit/test_days.py",
+    "integration/test_wakeword_commands.py",
+    "kernels/test_wakeword_deciding.py",
+    "integration/test_sim_cli.py",
+    "unit/test_listener.py",
+    "integration/test_doctor_virtual.py",
+    "kernels/test_beam.py",
+    "integration/test_sim_scenes.py",
+    "kernels/test_activity.py",
+    "integration/test_flash_tool.py",
+    "unit/test_listener_power.py",
+    "integration/test_fuzz_micropython.py",
+    "kernels/test_suppress.py",
+    "integration/test_repl.py",
+    "kernels/test_wakeword_network.py",
+    "integration/test_earcons_micropython.py",
+    "unit/test_histories.py",
+    "unit/test_bleak_backend.py",
+    "unit/test_parts.py",
+    "unit/test_console.py",
+    "unit/test_draw.py",
+    "integration/test_sim_endings.py",
+    "unit/test_energy_day.py",
+    "integration/test_prompt.py",
+    "kernels/test_wakeword_detector.py",
+    "integration/test_repl_command.py",
+    "unit/test_machine_code.py",
+    "integration/test_mip.py",
+    "integration/test_deploy_cuts.py",
+    "unit/test_wiring_picture.py",
+)
+_TESTS = Path(__file__).parent
+assert all((_TESTS / name).is_file() for name in _FIRST)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {_TESTS / name: rank for rank, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: some tests compute, those in real time mostly wait."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores: some tests compute, those in real time mostly wait."""
+    return (os.cpu_count() or 1) + 2
