@@ -98,10 +98,10 @@ def test_speech_in_noise(front, name, snr, dbfs, hits, alarms):
 
 @pytest.mark.parametrize("name", STEADY)
 def test_no_voice_in_a_minute_of_noise(front, name):
-    """From nothing, and from silence before it: not after its first two seconds."""
+    """From nothing, and a part of it from silence before it: not after its first two seconds."""
     sound = noise(name, 60 * RATE, -36, seed=3)
     assert not front(sound)[100:].any()
-    assert not front(np.concatenate((noise("white", 3 * RATE, -80), sound)))[250:].any()
+    assert not front(np.concatenate((noise("white", 3 * RATE, -80), sound[: 20 * RATE])))[250:].any()
 
 
 @pytest.mark.parametrize("name", STEADY)

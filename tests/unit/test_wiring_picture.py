@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import thorough
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,7 +151,7 @@ def test_every_wire_leads_where_the_data_says(name: str) -> None:
     assert reached(BOARDS[name]) == said(BOARDS[name])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8 * thorough.TIMES, deadline=None)
 @given(st.data())
 def test_parts_anywhere_on_the_header(data: Any) -> None:
     """The same holds for any choice of pins: only the drawing is asked, not whether they are fit."""
