@@ -17,15 +17,15 @@ from lunette.codecs import SPEECH_RATE
 from lunette.virtual.chip.noises import noise_wave
 from lunette.virtual.spoken import wave
 
-# Whose word it is. "okay now boost" and "hey my craft" fool the models now and then.
+# Whose word it is, and whose it sounds like: two texts that fool a model.
 TEXTS = {
-    "okay nabu": "okay_nabu",
-    "alexa": "alexa",
-    "hey my croft": "hey_mycroft",
-    "hey jarvis": "hey_jarvis",
-    "okay now boost": "",
-    "hey my craft": "",
-    "turn the lights in the kitchen off at seven": "",
+    "okay nabu": ("okay_nabu", ""),
+    "alexa": ("alexa", ""),
+    "hey my croft": ("hey_mycroft", ""),
+    "hey jarvis": ("hey_jarvis", ""),
+    "okay now boost": ("", "okay_nabu"),
+    "hey my craft": ("", "hey_mycroft"),
+    "turn the lights in the kitchen off at seven": ("", ""),
 }
 _VOICES = ("en-us", "en-us+m3", "en-us+f3", "en-gb-x-rp", "en-gb-scotland+f2")
 _SPEEDS = (130, 170)
@@ -39,11 +39,12 @@ Pcm = np.ndarray[Any, np.dtype[np.int16]]
 
 @dataclass(frozen=True)
 class Clip:
-    """`word` is the name of the model whose word is said, if it is one's."""
+    """`word` is the name of the model whose word is said, `alike` of that to whose it is alike."""
 
     name: str
     pcm: Pcm
     word: str = ""
+    alike: str = ""
     spoken: bool = False
 
 
@@ -52,13 +53,13 @@ def _int16(pcm: np.ndarray[Any, Any]) -> Pcm:
 
 
 def _said() -> Iterator[Clip]:
-    for (text, word), voice, speed in itertools.product(TEXTS.items(), _VOICES, _SPEEDS):
+    for (text, of), voice, speed in itertools.product(TEXTS.items(), _VOICES, _SPEEDS):
         said = wave(text, voice, speed)
         said = np.pad(said / np.abs(said).max(), (int(LEAD_S * SPEECH_RATE), int(TAIL_S * SPEECH_RATE)))
         for peak, noise, rms in _LEVELS:
             around = np.resize(noise_wave(noise, 1, SPEECH_RATE), len(said))
             pcm = said * peak + around * rms / around.std()
-            yield Clip(f"{text}, {voice}, {speed}, {peak}, {noise}", _int16(pcm), word, True)
+            yield Clip(f"{text}, {voice}, {speed}, {peak}, {noise}", _int16(pcm), *of, True)
 
 
 def _others() -> Iterator[Clip]:

@@ -137,22 +137,27 @@ def probabilities() -> Iterator[Row]:
 
 @dataclass
 class _Tally:
-    """Of a model: clips that have its word, those in which it is heard, words heard in others; clips in which
-    it is heard more than one step elsewhere than by the reference, or not as often, and by how much; and
-    probabilities that differ."""
+    """Of a model: clips that have its word, those in which it is heard; words heard in those of a text that
+    is alike, and in all others; clips in which it is heard more than one step elsewhere than by the
+    reference, or not as often, and by how much; and probabilities that differ."""
 
     have: int = 0
     heard: int = 0
+    alike: int = 0
     crossed: int = 0
     otherwise: int = 0
     most: int = 0
     apart: int = 0
     steps: int = 0
 
-    def count(self, own: bool, ours: list[int], theirs: list[int]) -> None:
-        self.have += own
-        self.heard += own and bool(ours)
-        self.crossed += 0 if own else len(ours)
+    def count(self, clip: Clip, name: str, ours: list[int], theirs: list[int]) -> None:
+        if clip.word == name:
+            self.have += 1
+            self.heard += bool(ours)
+        elif clip.alike == name:
+            self.alike += len(ours)
+        else:
+            self.crossed += len(ours)
         if len(ours) != len(theirs):
             self.otherwise += 1
             return
@@ -181,11 +186,12 @@ def detections() -> Iterator[Row]:
             tally.steps += len(ours)
             tally.apart += int((ours != theirs).sum())
             words = [_step(word) for word in heard.words if word.model == i]
-            tally.count(clip.word == name, words, listening.decided(theirs, source.cutoff, source.window))
+            tally.count(clip, name, words, listening.decided(theirs, source.cutoff, source.window))
     for name, tally in tallies.items():
         note = (
             f"of {len(clips())}, {tally.have} of which have its word: heard in {tally.heard}; "
-            f"{tally.crossed} cross-fires in the others; at most {tally.most} steps apart; "
+            f"{tally.crossed} cross-fires, {tally.alike} by words that are alike; "
+            f"at most {tally.most} steps apart; "
             f"probabilities differ in {tally.apart} of {tally.steps} steps"
         )
         yield Row(f"{name}, clips heard otherwise", tally.otherwise, "", goal=GOAL, note=note)
