@@ -174,7 +174,11 @@ def test_the_light_is_lit_and_flash_left_alone_while_they_listen(folder: Path) -
             lambda: world.glasses.listener.wakes and not world.glasses.voice.capturing, "the end"
         )
         await listens(world)
-        assert world.glasses.journal.saved == 0, "they listen while it waits"
+        for _ in range(18):
+            await asyncio.sleep(0.05)
+            assert world.chip.i2s.running(0) and world.glasses.journal.saved == 0, (
+                "they listen while it waits"
+            )
         await world.until(lambda: world.glasses.journal.saved == 1, "it is saved")
         await listens(world)
         assert lit() and not dark
