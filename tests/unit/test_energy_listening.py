@@ -38,9 +38,10 @@ def page() -> tuple[float, dict[str, float]]:
 
 
 def share(*names: str) -> float:
-    """Of the time that the chip computes."""
-    vector, steps = page()
-    return (VECTORS * vector + STEPS * sum(steps[name] for name in names)) * CYCLES / CLOCK_HZ
+    """Of the time that the chip computes, by the figures."""
+    products = [hearing.products(hearing.model(name)) for name in names]
+    steps = sum(hearing.STEP_INSTRUCTIONS + hearing.PRODUCT_INSTRUCTIONS * n for n in products)
+    return (VECTORS * hearing.VECTOR_INSTRUCTIONS + STEPS * steps) * CYCLES / CLOCK_HZ
 
 
 def listening_day(near: bool, words: str = "okay_nabu", seconds: float = 120) -> Day:
@@ -70,7 +71,9 @@ def busy_share(result: DayResult) -> float:
 
 def test_the_figures_are_those_of_the_page() -> None:
     vector, steps = page()
-    assert vector == hearing.VECTOR_INSTRUCTIONS and len(steps) == 4
+    # It has those of rv32imc. xtensawin's are as many more as its code is longer, some 5 %.
+    assert pytest.approx(vector, rel=0.07) == hearing.VECTOR_INSTRUCTIONS and len(steps) == 4
+    assert hearing.CYCLES == CYCLES and "at 1.3 cycles each" in PAGE.read_text()
     for name, instructions in steps.items():
         products = hearing.products(hearing.model(name))
         ours = hearing.STEP_INSTRUCTIONS + hearing.PRODUCT_INSTRUCTIONS * products
@@ -79,13 +82,13 @@ def test_the_figures_are_those_of_the_page() -> None:
 
 def test_the_cpu_is_busy_for_as_long_as_the_instructions_take(played: DayResult) -> None:
     # Switching the radio on takes 40 ms at each beacon, once in 10 s.
-    assert busy_share(played) == pytest.approx(share("okay_nabu"), abs=0.008)
+    assert busy_share(played) == pytest.approx(share("okay_nabu"), abs=0.005)
     assert not played.problems
 
 
 def test_more_words_take_more_time_and_features_are_made_once() -> None:
     result = play(listening_day(True, "okay_nabu, alexa"), BOARD)
-    assert busy_share(result) == pytest.approx(share("okay_nabu", "alexa"), abs=0.008)
+    assert busy_share(result) == pytest.approx(share("okay_nabu", "alexa"), abs=0.005)
 
 
 def test_the_firmware_and_an_onlooker_come_to_the_same(played: DayResult) -> None:

@@ -23,8 +23,8 @@ from lunette.wakeword import format, loaded
 CYCLES = 1.3
 """Of the CPU, for an instruction: the estimate of docs/wakeword.md."""
 
-VECTOR_INSTRUCTIONS = 207_000
-"""Executed for the features of 10 ms. docs/wakeword.md: counted on rv32imc; xtensawin's code has 1 % more."""
+VECTOR_INSTRUCTIONS = 200_000
+"""Executed for the features of 10 ms, about, on xtensawin (docs/wakeword.md, `make bench-wakeword`)."""
 
 STEP_INSTRUCTIONS, PRODUCT_INSTRUCTIONS = 84_500, 6.4
 """Executed in a network's step (30 ms): so many, and for each of `products`. The line through what

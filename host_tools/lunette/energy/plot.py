@@ -71,7 +71,7 @@ def draw_curves(path: Path, curves: Sequence[Curve]) -> None:
     title = "circles: deep sleep, squares: light, dotted: drawer"
     if any(curve.listening is not None for curve in curves):
         title += ", dashed: listening"
-    axes.legend(frameon=False, loc="upper right", title=title)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.005, 0.07), title=title)
     figure.subplots_adjust(left=0.08, right=0.98, top=0.91, bottom=0.14)
     _finish(figure, path, "Standby against reachability")
 
