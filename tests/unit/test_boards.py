@@ -235,10 +235,12 @@ def test_what_works_but_is_worth_a_thought() -> None:
     parts = copy.deepcopy(board.parts)
     parts["battery"] = {"driver": "battery", "pin": 12, "ratio": 2.0}
     parts["extra"] = {"driver": "button", "pin": 42}
+    parts["worn"] = {"driver": "worn_sense", "pin": 41}
     del parts["light"]
     check(board, parts)
     notes = advice(board.chip_data, parts)
-    assert [word for word in ("ADC2", '"extra"', '"light"') if not any(word in note for note in notes)] == []
+    words = ("ADC2", '"extra"', '"worn"', '"light"')
+    assert [word for word in words if not any(word in note for note in notes)] == []
     assert all(advice(board.chip_data, board.parts) == [] for board in BOARDS.values())
 
 

@@ -175,6 +175,10 @@ def advice(chip: ChipData, parts: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"{where}: GPIO{pin} does not wake the chip, so a press is lost while the glasses sleep"
             )
+        if parts[part]["driver"] == "worn_sense" and pin not in chip.wake_pins:
+            lines.append(
+                f"{where}: GPIO{pin} does not wake the chip, so glasses that are put on asleep do not listen"
+            )
     if "mic" in parts and "light" not in parts:
         lines.append('no part "light": nobody sees when the microphone is on')
     return lines
