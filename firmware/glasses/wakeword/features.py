@@ -46,6 +46,14 @@ def _weights():
 
 _WEIGHTS = _weights()
 
+# By how many bits a byte is to be shifted up until its highest is set. A table, not an `if` for each step:
+# numbers of bands are of any size, and of every other `if` a processor expects the wrong way.
+_UP = bytearray(256)
+for _at in range(1, 256):
+    _UP[_at] = 7
+    while _at << _UP[_at] > 255:
+        _UP[_at] -= 1
+
 # 16 times the roots of 64..256 times 2**15, and so much more that what lies between two is never too little.
 _ROOTS = array("H", bytes(386))
 _root = 0
@@ -115,7 +123,7 @@ def bands(r: int, x: int, low: ptr16, high: ptr16, levels: ptr32):
         sum_high = 0
         all_low = 0
         all_high = 0
-        while r < end:
+        while end - r:
             x = low[r]
             all_low += x
             sum_low = x * weights[r] + sum_low
@@ -137,8 +145,9 @@ def bands(r: int, x: int, low: ptr16, high: ptr16, levels: ptr32):
 def roots(r: int, x: int, low: ptr16, levels: ptr32, up: int):
     """The rounded square roots of what `bands` gave, shifted down by ``up`` bits, into ``levels``."""
     first = ptr16(_ROOTS)
+    shifts = ptr8(_UP)
     band = 0
-    while band < 40:
+    while 40 - band:
         # Shifted up to 46 or 47 bits, by two times `shift`: r the upper 31, x the lower 16.
         r = levels[band]
         x = low[band]
@@ -157,14 +166,10 @@ def roots(r: int, x: int, low: ptr16, levels: ptr32, up: int):
             r = (r << 8) | (x >> 8)
             x = (x << 8) & 65535
             shift += 4
-        if r < 134217728:
-            r = (r << 4) | (x >> 12)
-            x = (x << 4) & 65535
-            shift += 2
-        if r < 536870912:
-            r = (r << 2) | (x >> 14)
-            x = (x << 2) & 65535
-            shift += 1
+        more = shifts[r >> 23] & 6
+        r = (r << more) | (x >> (16 - more))
+        x = (x << more) & 65535
+        shift += more >> 1
         if r:
             # The root of the upper 23 bits by a table, at most one too much; then 12 bits at once
             # (Zimmermann, Karatsuba Square Root, 1999).
@@ -211,10 +216,11 @@ def loudness(r: int, x: int, levels: ptr32, noise: ptr16, vector: ptr16):
     """
     table = ptr16(_GAINS)
     bent = ptr16(_LOGS)
+    shifts = ptr8(_UP)
     band = 0
     at = 0
     rate = 409
-    while band < 40:
+    while 40 - band:
         level = levels[band]
         # 1024 times the level, 32 bits of it, less the noise.
         x = ((level & 63) << 10) - noise[at]
@@ -244,15 +250,9 @@ def loudness(r: int, x: int, levels: ptr32, noise: ptr16, vector: ptr16):
         if r < 262144:
             r <<= 8
             x -= 24
-        if r < 4194304:
-            r <<= 4
-            x -= 12
-        if r < 16777216:
-            r <<= 2
-            x -= 6
-        if r < 33554432:
-            r <<= 1
-            x -= 3
+        high = shifts[r >> 18]
+        r <<= high
+        x -= high + high + high
         if r == 0:
             x = 0
         r = (r >> 15) & 1023
@@ -281,16 +281,9 @@ def loudness(r: int, x: int, levels: ptr32, noise: ptr16, vector: ptr16):
             if r < 2097152:
                 r <<= 8
                 x -= 8
-            if r < 33554432:
-                r <<= 4
-                x -= 4
-            if r < 134217728:
-                r <<= 2
-                x -= 2
-            if r < 268435456:
-                r <<= 1
-                x -= 1
-            whole = x << 16
+            high = shifts[r >> 21]
+            r <<= high
+            whole = (x - high) << 16
             r = (r >> 12) & 65535
             x = r >> 9
             whole += bent[x] + r + (((bent[x + 1] - bent[x]) * (r & 511)) >> 16)

@@ -65,7 +65,7 @@ def window(r: ptr16, x: int, odd: ptr16, re: ptr16, im: ptr16, oldest: int) -> i
 
     Of both, number ``oldest`` is the first of the window, a multiple of 4; after the last comes number 0.
     Returns by how many bits they may be shifted up, 0..15. -32768 does not count for that, and shifted it is
-    0, as in 16 bits. Absolute numbers are made without an ``if``, of which every other would be a surprise.
+    0, as in 16 bits. A square has twice the bits of a number, whatever its sign.
     """
     weights = ptr16(_HANN)
     places = ptr8(_PLACES)
@@ -75,24 +75,20 @@ def window(r: ptr16, x: int, odd: ptr16, re: ptr16, im: ptr16, oldest: int) -> i
     r = ptr16(first + oldest + oldest)
     bits = 0
     n = 0
-    while n < 60:
+    while 60 - n:
         to = ptr16(int(re) + (places[n] << 1))
         x = ((r[0] - 32768) * weights[0]) >> 12
         to[0] = x + 32768
-        y = x >> 31
-        bits = ((x + y) ^ y) | bits
+        bits = x * x | bits
         x = ((r[1] - 32768) * weights[1]) >> 12
         to[64] = x + 32768
-        y = x >> 31
-        bits = ((x + y) ^ y) | bits
+        bits = x * x | bits
         x = ((r[2] - 32768) * weights[2]) >> 12
         to[128] = x + 32768
-        y = x >> 31
-        bits = ((x + y) ^ y) | bits
+        bits = x * x | bits
         x = ((r[3] - 32768) * weights[3]) >> 12
         to[192] = x + 32768
-        y = x >> 31
-        bits = ((x + y) ^ y) | bits
+        bits = x * x | bits
         r = ptr16(int(r) + 8)
         if int(r) == end:
             r = ptr16(first)
@@ -105,24 +101,20 @@ def window(r: ptr16, x: int, odd: ptr16, re: ptr16, im: ptr16, oldest: int) -> i
     weights[0] = 54
     weights = ptr16(int(weights) + 10)
     n = 0
-    while n < 60:
+    while 60 - n:
         to = ptr16(int(im) + (places[n] << 1))
         x = ((r[0] - 32768) * weights[3]) >> 12
         to[0] = x + 32768
-        y = x >> 31
-        bits = ((x + y) ^ y) | bits
+        bits = x * x | bits
         x = ((r[1] - 32768) * weights[2]) >> 12
         to[64] = x + 32768
-        y = x >> 31
-        bits = ((x + y) ^ y) | bits
+        bits = x * x | bits
         x = ((r[2] - 32768) * weights[1]) >> 12
         to[128] = x + 32768
-        y = x >> 31
-        bits = ((x + y) ^ y) | bits
+        bits = x * x | bits
         x = ((r[3] - 32768) * weights[0]) >> 12
         to[192] = x + 32768
-        y = x >> 31
-        bits = ((x + y) ^ y) | bits
+        bits = x * x | bits
         r = ptr16(int(r) + 8)
         if int(r) == end:
             r = ptr16(first)
@@ -141,12 +133,12 @@ def window(r: ptr16, x: int, odd: ptr16, re: ptr16, im: ptr16, oldest: int) -> i
         to[128] = x
         to[192] = x
         n += 1
-    x = bits & 32767
+    x = bits & 1073741823
     up = 15
     while x:
         up -= 1
-        x >>= 1
-    if up and bits > 32767:
+        x >>= 2
+    if up and bits > 1073741823:
         n = 0
         while n < 256:
             x = re[n]
@@ -168,7 +160,7 @@ def first(re: ptr16, x: int, im: ptr16, to_re: ptr16, to_im: ptr16, up: int):
     """
     by = 8191 << up
     end = int(re) + 512
-    while int(re) < end:
+    while end - int(re):
         ar = (((re[0] - 32768) * by + 16384) >> 15) + 32768
         x = ((re[2] - 32768) * by + 16384) >> 15
         cr = ar - x
@@ -241,7 +233,7 @@ def later(r: int, x: int, re: ptr16, im: ptr16, to_re: ptr16, to_im: ptr16):
             x = cosines[x] - 32768
             s3 = x - c3
             n3 = 0 - x - c3
-            while int(re) < end:
+            while end - int(re):
                 r = (re[1] * 8191 - 268386304) >> 15
                 x = (im[1] * 8191 - 268386304) >> 15
                 t = (r + x) * c1 + 16384
@@ -264,14 +256,14 @@ def later(r: int, x: int, re: ptr16, im: ptr16, to_re: ptr16, to_im: ptr16):
                 x = dr
                 br = r + x
                 dr = r - x
-                x = ((re[0] * 8191 - 268386304) >> 15) + 32768
+                x = (re[0] * 8191 + 805355520) >> 15
                 r = cr
                 ar = x - r
                 x += r
                 r = br
                 to_re[0] = x + r
                 to_re[128] = x - r
-                x = ((im[0] * 8191 - 268386304) >> 15) + 32768
+                x = (im[0] * 8191 + 805355520) >> 15
                 r = ci
                 ci = x - r
                 x += r
@@ -305,7 +297,7 @@ def energies(r: int, x: int, re: ptr16, im: ptr16):
     """Of bins 5..251, in place: the low halves go to ``re``, the high ones to ``im``."""
     cosines = ptr16(_COSINES)
     k = 5
-    while k < 129:
+    while 129 - k:
         r = k
         ar = (re[r] * 16383 - 536821760) >> 15
         x = (im[r] * 16383 - 536821760) >> 15
