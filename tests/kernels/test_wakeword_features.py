@@ -439,6 +439,7 @@ def test_tables_are_their_formulas(checked):
     assert list(features._WEIGHTS) == [0] * 5 + features_model.WEIGHTS.tolist()
     assert list(features._WIDTHS) == np.bincount(features_model.BAND).tolist()
     assert list(features._LOGS) == features_model.LOGS.tolist()
+    assert list(features._UP) == [0, *(8 - i.bit_length() for i in range(1, 256))]
     assert list(features._ROOTS) == [math.isqrt((i << 23) - 1) + 3 for i in range(64, 257)]
     for bits in range(33):
         y0, y1, y2 = features_model.gain_points(bits)
