@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from lunette.energy.day import Day, Press, load
 from lunette.energy.hearing import Hearing
 from lunette.energy.run import DayResult, Player, play, world
 from lunette.errors import LunetteError
-from lunette.virtual.cpython import run
+from lunette.virtual.cpython import Environment, run
 from lunette.wakeword import packaged
 
 BOARD = "xiao_esp32s3_sense"
@@ -28,9 +30,9 @@ VECTORS, STEPS = 100, 100 / 3  # a second
 
 
 def page() -> tuple[float, dict[str, float]]:
-    """Of docs/wakeword.md: instructions of a vector, and of a step of each model (xtensawin)."""
+    """Of docs/wakeword.md: instructions of a vector, and of a step of each model, on xtensawin."""
     text = PAGE.read_text()
-    vector = re.search(r"\| of which are executed, about \| .*?\| ([\d,]+) \|", text)
+    vector = re.search(r"\| of which are executed, about \| ([\d,]+) \|", text)
     assert vector is not None
     rows = re.findall(r"\| (\w+) \| ([\d,]+) \| [\d.]+ \| ([\d.]+) \|", text)
     steps = {name: int(count.replace(",", "")) * float(each) for name, count, each in rows}
@@ -71,13 +73,12 @@ def busy_share(result: DayResult) -> float:
 
 def test_the_figures_are_those_of_the_page() -> None:
     vector, steps = page()
-    # It has those of rv32imc. xtensawin's are as many more as its code is longer, some 5 %.
-    assert pytest.approx(vector, rel=0.07) == hearing.VECTOR_INSTRUCTIONS and len(steps) == 4
+    assert vector == pytest.approx(hearing.VECTOR_INSTRUCTIONS, rel=0.05) and len(steps) == 4
     assert hearing.CYCLES == CYCLES and "at 1.3 cycles each" in PAGE.read_text()
     for name, instructions in steps.items():
         products = hearing.products(hearing.model(name))
         ours = hearing.STEP_INSTRUCTIONS + hearing.PRODUCT_INSTRUCTIONS * products
-        assert ours == pytest.approx(instructions, rel=0.02), name
+        assert ours == pytest.approx(instructions, rel=0.07), name
 
 
 def test_the_cpu_is_busy_for_as_long_as_the_instructions_take(played: DayResult) -> None:
@@ -113,6 +114,51 @@ def test_hours_count_it(played: DayResult) -> None:
     assert played.hours_of_listening == pytest.approx(250 / ma)
     assert played.as_dict()["hours_of_listening"] == played.hours_of_listening
     assert played.hours_of_use == pytest.approx(250 / (played.mah * 3600 / 120))
+
+
+def test_the_program_is_held_up_for_as_long_at_the_clock_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = SimpleNamespace(busy_ms=7)
+    runtime = SimpleNamespace(_instance=SimpleNamespace(idle=idle))
+    monkeypatch.setitem(sys.modules, "glasses", runtime)  # type: ignore[arg-type]
+    hears = Hearing([hearing.model("okay_nabu")])
+    env, glasses = Environment(), SimpleNamespace(blocked_s=1.0)
+    kernels = {name: hears.instead(name) for name in ("wakeword.features.quantise", "wakeword.layers.take")}
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        hears.attach(env, glasses)  # type: ignore[arg-type]
+        for mhz in (80, 240):
+            glasses.chip = SimpleNamespace(power=SimpleNamespace(freq_hz=mhz * 1_000_000))
+            for name, times, instructions in (
+                ("wakeword.features.quantise", 300, hearing.VECTOR_INSTRUCTIONS),
+                (
+                    "wakeword.layers.take",
+                    100,
+                    hearing.STEP_INSTRUCTIONS + hearing.PRODUCT_INSTRUCTIONS * 37_184,
+                ),
+            ):
+                kernel = kernels[name]
+                assert kernel is not None
+                began, blocked, busy = loop.time(), glasses.blocked_s, idle.busy_ms
+                for _ in range(times):
+                    assert kernel(bytes(3), 1) == 0
+                took = loop.time() - began
+                assert took == pytest.approx(times * instructions * CYCLES / (mhz * 1e6), rel=1e-4)
+                assert glasses.blocked_s - blocked == pytest.approx(took)
+                assert idle.busy_ms - busy == pytest.approx(took * 1000, abs=1)
+        assert (hears.vectors, hears.steps) == (600, 200)
+
+    run(main())
+
+
+def test_only_what_hears_a_word_is_not_computed() -> None:
+    hears = Hearing([hearing.model("okay_nabu")])
+    for name in ("dsp.adpcm.encode_frame", "dsp.pcm.copy", "dsp.i2s.pick"):
+        assert hears.instead(name) is None
+    names = ("wakeword.spectrum.window", "wakeword.layers.dense", "dsp.highpass.run", "dsp.activity.decide")
+    functions = [hears.instead(name) for name in names]
+    assert None not in functions
+    assert len(set(functions)) == len(names), "the firmware compares kernels"
 
 
 # --- nothing else is different ----------------------------------------------------------------------------
