@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from world import virtual_board
 
 CURRENTS: dict[str, Any] = virtual_board().CURRENTS
-STATES = ("active", "connected", "standby")
+STATES = ("active", "listening", "connected", "standby")
 CLOCKS = tuple(CURRENTS["cpu"])
 
 

@@ -42,7 +42,7 @@ def energy(
 ) -> None:
     """Play a day with the real firmware in virtual time, and draw where the battery's charge went.
 
-    With --curve: what it costs asleep to be found within 2 to 60 seconds.
+    With --curve: what it costs asleep to be found within 2 to 60 seconds, and to listen for a wake word.
     All figures are modelled, from the board's table of currents, not measured.
     """
     if curve and day:
