@@ -14,6 +14,7 @@ from micropython import const
 from glasses.lead import Lead
 from glasses.parts.microphone import FRAME_SAMPLES
 from glasses.power import LISTENER
+from glasses.wake import TIMER, WORN
 from glasses.wakeword import stored
 
 _TICK_MS = 250
@@ -81,12 +82,32 @@ class Listener:
         self.wakes = 0
         self.gaps = 0
         self._skipped = 0  # by detectors before this one
+        # A fresh start is no use; before a sleep it may not have been over.
+        rested = glasses.start.cause in (TIMER, WORN)
+        self._left_ms = glasses.start.slept.get("listen_s", 0) * 1000 if rested else self._use_ms()
+        self._looked_ms = time.ticks_ms()
         glasses.bus.now("models", self._on_models)
+        for name in ("press", "wake", "recording", "recorded"):  # not that a host has come
+            glasses.bus.now(name, self._on_use)
 
     # --- when ---------------------------------------------------------------------------------
 
+    def _use_ms(self):
+        return self._settings.listen_min * 60000
+
+    def _on_use(self, name, t, value):
+        self._left_ms = self._use_ms()
+
+    @property
+    def left_s(self):
+        """For how long they listen still, after use: for `listen_when`."""
+        return self._left_ms // 1000
+
     def look(self):
         """Begin or stop, as it may be now."""
+        now = time.ticks_ms()
+        self._left_ms = max(0, self._left_ms - time.ticks_diff(now, self._looked_ms))
+        self._looked_ms = now
         why = self._why_not()
         if self.on and why:
             self._stop()
@@ -130,8 +151,7 @@ class Listener:
     def _when(self):
         when = self._settings.listen_when
         parts = self._glasses.parts
-        standby = self._glasses.standby
-        if standby.ending:
+        if self._glasses.standby.ending:
             return "they go off"
         if when == "worn" and (parts.worn is None or not parts.worn.present):
             return (
@@ -141,7 +161,7 @@ class Listener:
             parts.plugged or (parts.charger is not None and parts.charger.charging)
         ):
             return "they are not charged"
-        if when == "used" and standby.idle_s() >= self._settings.listen_min * 60:
+        if when == "used" and not self._left_ms:
             return "they were not used for %d min" % self._settings.listen_min
         return ""
 
@@ -161,6 +181,7 @@ class Listener:
     def try_again(self):
         """Settings have changed: listen as they say from now on, also for what failed before."""
         self._failed = ""
+        self._left_ms = self._use_ms()
         if self._detector is None:
             self._wanted = None
         self.pause()

@@ -509,8 +509,10 @@ class Glasses:
             notes["lead"] = self.start.slept["lead"]
         if self.voice.muted:
             notes["muted"] = True
-        if self.parts.worn is not None and self.listener is not None and self.listener.waits_for_worn:
-            notes["worn"] = True
+        if self.listener is not None:
+            notes["listen_s"] = self.listener.left_s
+            if self.parts.worn is not None and self.listener.waits_for_worn:
+                notes["worn"] = True
         if self.battery is not None:
             try:
                 notes["percent"] = self.battery.percent()

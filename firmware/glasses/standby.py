@@ -111,8 +111,7 @@ class Standby:
 
     # --- reasons to be awake ----------------------------------------------------------------------
 
-    def idle_s(self):
-        """Seconds since the last use, a day at most."""
+    def _idle_s(self):
         now = time.ticks_ms()
         idle = time.ticks_diff(now, self._used_ms)
         if idle > _DAY_MS:  # ticks wrap
@@ -129,7 +128,7 @@ class Standby:
         keep("standby", "pairing", self._link.guard.window_open)
         keep("standby", "unsaved", self._unsaved_s > 0)
         keep("standby", "grace", self._grace_s > 0)
-        keep("standby", "use", self.idle_s() < self._settings.awake_s)
+        keep("standby", "use", self._idle_s() < self._settings.awake_s)
 
     def _second(self):
         self._down_s = self._down_s + 1 if self._fingers.down else 0
@@ -139,7 +138,7 @@ class Standby:
         self._unsaved_s = max(0, self._unsaved_s - 1)
 
     def _advertise(self):
-        idle = self.idle_s()
+        idle = self._idle_s()
         slower = 1
         for since, times in STEPS:
             if idle >= since:
@@ -155,7 +154,7 @@ class Standby:
         if not limit or not self._link.connected or self._parts.plugged or self._voice.capturing:
             return
         asked = time.ticks_diff(time.ticks_ms(), self._link.asked_ms) // 1000
-        if min(asked, self.idle_s()) >= limit and self._power.state in ("connected", "listening"):
+        if min(asked, self._idle_s()) >= limit and self._power.state in ("connected", "listening"):
             self._log.info("power", "the host wants nothing: good-bye")
             self.lingered += 1
             self.let_go("rest")

@@ -18,8 +18,8 @@ class State:
 
 
 # Most awake first. The radio needs 80 MHz. Coding speech takes some 5 % of a core at 160 MHz, which leaves
-# room for a full link and for garbage collection within the microphone's 256 ms. A wake word takes some 30 %
-# there, and with cleaning 40: at 80 MHz nothing would be left.
+# room for a full link and for garbage collection within the microphone's 256 ms. A wake word takes some 24 %
+# there, and with cleaning 35: at 80 MHz nothing would be left.
 ORDER = ("active", "listening", "connected", "standby", "sleep", "off")
 TABLE = {
     "active": State(160, True, ("sense", "show", "capture"), (), ("listening", "connected", "standby")),

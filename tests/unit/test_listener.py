@@ -366,6 +366,11 @@ def test_for_minutes_after_use(folder: Path) -> None:
         deafen(world)
         await world.until(lambda: not world.glasses.listener.on, "they stop", 70)
         assert world.glasses.listener.why_not == "they were not used for 1 min"
+        world.air.drop()
+        await world.until(lambda: not world.glasses.link.connected, "the host is gone")
+        await world.until(lambda: world.glasses.link.streaming, "and comes again")
+        await asyncio.sleep(1)
+        assert not world.glasses.listener.on, "that is no use"
         await world.tap()
         await listens(world)
 

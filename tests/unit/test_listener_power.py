@@ -140,6 +140,32 @@ def test_a_fresh_start_after_many_beacons_listens_again(folder: Path) -> None:
     night(folder, test)
 
 
+def test_a_fresh_start_is_no_use(folder: Path) -> None:
+    async def test(night: Night) -> None:
+        world = night.world
+        first = world.glasses
+        await listens(world)
+        deafen(world)
+        await alone(night)
+        await asyncio.sleep(20)
+        first.doze.beacons = 360
+        began = night.now
+        await world.until(
+            lambda: world.glasses is not None and world.glasses is not first, "a fresh start", 15
+        )
+        await listens(world)
+        deafen(world)
+        await world.until(lambda: not night.recording, "they stop", 60)
+        assert 60 - 35 - 10 < night.now - began < 60 - 20, (
+            "a minute after the start, and not after the fresh one"
+        )
+        await night.sleep()
+        await asyncio.sleep(30)
+        assert not night.recording
+
+    night(folder, test, listen_when="used", listen_min=1)
+
+
 @pytest.mark.parametrize("sleep", ["deep", "light"])
 def test_being_put_on_wakes_them_to_listen(folder: Path, sleep: str) -> None:
     async def test(night: Night) -> None:

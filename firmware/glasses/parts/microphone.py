@@ -189,8 +189,8 @@ class Microphone(CapturePart):
         return max(_POLL_MS, min(self.due_ms(), _LONGEST_MS))
 
     def stalled(self):
-        """The driver should have filled a buffer long ago. To be believed the second time, a wait later: it may
-        be the program that was late."""
+        """The driver should have filled a buffer long ago. To be believed the second time, a wait later: it
+        may be the program that was late."""
         return not self.ready() and self.silent_ms() > _STALL_MS
 
     def silent_ms(self):
