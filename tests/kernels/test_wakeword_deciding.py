@@ -1,6 +1,8 @@
 """When a word counts as said: laws of the deciding, with made-up probabilities and models."""
 
 import importlib
+import math
+import statistics
 from itertools import pairwise
 
 import numpy as np
@@ -47,11 +49,16 @@ def said(decider, probabilities, allowed=None):
 
 
 def above(probabilities, cutoff, window=WINDOW):
-    """For each step whether the mean is above the cutoff, by numpy."""
+    """For each step whether the mean is above the cutoff's hundredths, by numpy."""
     if len(probabilities) < window:
         return np.zeros(len(probabilities), bool)
-    means = np.convolve(np.array(probabilities, float), np.ones(window) / window, "valid")
-    return np.concatenate([np.zeros(window - 1, bool), np.round(means, 6) > cutoff])
+    sums = np.convolve(np.array(probabilities, int), np.ones(window, int), "valid")
+    return np.concatenate([np.zeros(window - 1, bool), 100 * sums > hundredths(cutoff) * 256 * window])
+
+
+def hundredths(cutoff):
+    """Those of which so many of 255 are left: what it was before it was rounded down."""
+    return math.ceil(cutoff / 2.55 - 1e-9)
 
 
 @relaxed
@@ -78,7 +85,16 @@ def test_never_twice_without_falling_and_never_while_settling(detector, probabil
     high = above(probabilities, cutoff)
     for one, other in pairwise(fired):
         assert np.count_nonzero(~high[one:other]) >= detector.REST > WINDOW
-        assert min(probabilities[one:other]) <= cutoff
+        assert 100 * min(probabilities[one:other]) <= 256 * hundredths(cutoff)
+
+
+@pytest.mark.parametrize("window", [1, 5, 10])
+def test_a_cutoff_of_hundredths_is_that_to_the_last_bit(detector, window):
+    """As the converter rounds it, against the float that pymicro-wakeword compares with."""
+    for percent in range(1, 100):
+        decider = detector.Decider(int(percent / 100 * 255), window)
+        for total in range(decider._limit - 2, decider._limit + 3):
+            assert (total > decider._limit) == (statistics.mean([total / 256 / window]) > percent / 100)
 
 
 @relaxed

@@ -284,7 +284,7 @@ def test_a_board_without_room_refuses_with_the_figure(folder: Path, monkeypatch:
         await asyncio.sleep(1)
         status = world.glasses.status()["wakeword"]
         assert not status["on"] and not world.chip.i2s.running(0)
-        assert status["why_not"] == "okay_nabu needs 73 KB of memory beside 32 for all else, and 97 are free"
+        assert status["why_not"] == "okay_nabu needs 75 KB of memory beside 32 for all else, and 97 are free"
         assert world.glasses.power.state != "listening"
 
     run_world(folder, test, listen=False)

@@ -27,14 +27,17 @@ _LONG = const(0x1FFFFFFF)
 class Decider:
     """Whether a word was said, by one model's probabilities: 0..255, one a step.
 
-    It was when the mean of the last `window` is above `cutoff`: so ESPHome has it, and pymicro-wakeword,
-    whose cutoff is a fraction and not rounded to one of these. `settle` steps come first, whatever they are;
-    then, after each word, `rest` steps with a mean that is not above. Of fewer than `window` there is none.
+    It was when the mean of the last `window` is above `cutoff`, which is of 255 and rounded down. Manifests
+    have hundredths, so the mean is compared with these: as in pymicro-wakeword, to the last bit. (ESPHome
+    compares with the rounded one, which is up to a step earlier.) `settle` steps come first, whatever they
+    are; then, after each word, `rest` steps with a mean that is not above. Of fewer than `window` there is
+    none.
     """
 
     def __init__(self, cutoff, window, settle=SETTLE, rest=REST):
         self._recent = bytearray(window)
         self._cutoff = cutoff
+        self._limit = (100 * cutoff + 254) // 255 * 256 * window // 100
         self._settle = settle
         self._rest = rest
         self.reset()
@@ -77,7 +80,7 @@ class Decider:
             if (now - self._last) & _LONG > len(recent):
                 self._rise = now
             self._last = now
-        above = self._have == len(recent) and self._sum > self._cutoff * len(recent)
+        above = self._have == len(recent) and self._sum > self._limit
         if self._unsettled:
             self._unsettled -= 1
             return False
