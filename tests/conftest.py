@@ -48,8 +48,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-# What takes long begins first, so that nobody waits for it at the end. Scenes in real time have few beside them
-# that compute; then those that wait and those that compute take turns.
+# What takes long begins first, so that nobody waits for it at the end. Scenes in real time have few beside
+# them that compute; then those that wait and those that compute take turns.
 _FIRST = (
     "integration/test_scenes.py",
     "integration/test_heap_locked.py",
