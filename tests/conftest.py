@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -10,12 +13,18 @@ from types import SimpleNamespace
 
 import pytest
 import thorough
+import typer.main
 from hypothesis import settings
 from serial.urlhandler import protocol_socket
 from world import fast_kernels
 
 from lunette import paths
 from lunette.virtual.cpython import Environment, micropython_modules
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # All tests are imported, and these with them: before, because pip has compiled them where they lie.
+    for _name in ("esptool", "matplotlib.figure", "scipy.signal", "tflite", "typer.testing", "unicorn"):
+        importlib.import_module(_name)
 
 # Each World imports the firmware anew: where Python is told to keep no compiled files, it would compile as
 # often. They go where pytest keeps its own.
@@ -28,6 +37,9 @@ settings.register_profile(
 )
 settings.load_profile("lunette")
 
+
+# Typer makes its commands anew for each call of the program, which takes 40 ms.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 # pyserial's sockets wait 0.3 s when they are closed, for servers that want that; none of ours does.
 protocol_socket.time = SimpleNamespace(sleep=lambda seconds: None)
@@ -93,6 +105,11 @@ assert all((_TESTS / name).is_file() for name in _FIRST)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {_TESTS / name: rank for rank, name in enumerate(_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # the tests stay: no collection has to go through them
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
