@@ -64,7 +64,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # them that compute; then those that wait and those that compute take turns.
 _FIRST = (
     "integration/test_scenes.py",
-    "integration/test_heap_locked.py",
     "unit/test_doctor.py",
     "integration/test_deploy.py",
     "unit/test_days.py",
@@ -72,6 +71,7 @@ _FIRST = (
     "kernels/test_wakeword_deciding.py",
     "integration/test_sim_cli.py",
     "unit/test_listener.py",
+    "integration/test_heap_locked.py",
     "integration/test_doctor_virtual.py",
     "kernels/test_beam.py",
     "integration/test_sim_scenes.py",

@@ -167,7 +167,7 @@ _PLAYS: dict[str, tuple[str, bytes, dict[str, Any]]] = {
     "word": ("virtual", b"", {"cleaning": "full", "wakeword": "okay_nabu"}),
     "careless": ("virtual", _CARELESS, {"cleaning": "off"}),
 }
-_SIDE_BY_SIDE = 3  # they mostly wait; and what they do must not come late
+_SIDE_BY_SIDE = 2  # they mostly wait; and what they do must not come late
 
 Played = tuple[int, int, dict[str, Any], list[str]]
 
