@@ -471,16 +471,19 @@ class Environment:
         self.scheduler = Scheduler()
 
 
-def _belongs(name: str, module: ModuleType | None, folders: Iterable[Path]) -> bool:
-    """Whether a module is the firmware's, the HAL's or a board's."""
-    package = name.split(".")[0]
-    if package == "lunette":  # the simulator itself may live next to the HAL
-        return False
-    if package in _BOARD_MODULES or package == "glasses":
-        return True
-    file = getattr(module, "__file__", None)
-    # As text: there are thousands of modules, and paths are slow to make.
-    return file is not None and any(file.startswith(f"{folder}{os.sep}") for folder in folders)
+def _own(folders: tuple[str, ...]) -> list[str]:
+    """The names of the imported modules that are the firmware's, the HAL's or a board's."""
+    found = []
+    # Of thousands of modules, twice for each block: hence text, and few steps.
+    for name, module in sys.modules.items():
+        package = name.partition(".")[0]
+        if package == "lunette":  # the simulator itself may live next to the HAL
+            continue
+        if package in _BOARD_MODULES or package == "glasses":
+            found.append(name)
+        elif (getattr(module, "__file__", None) or "").startswith(folders):
+            found.append(name)
+    return found
 
 
 _MISSING = object()
@@ -520,7 +523,8 @@ def micropython_modules(
     ]
     before_path, before_finders = list(sys.path), list(sys.meta_path)
     placed = dict(extra or {})
-    before_modules = {n: m for n, m in sys.modules.items() if n in placed or _belongs(n, m, folders)}
+    prefixes = tuple(f"{folder}{os.sep}" for folder in folders)
+    before_modules = {n: sys.modules[n] for n in {*_own(prefixes), *placed} if n in sys.modules}
     for name in before_modules:
         del sys.modules[name]
     before_names = [
@@ -539,8 +543,8 @@ def micropython_modules(
     finally:
         _active = None
         sys.path[:], sys.meta_path[:] = before_path, before_finders
-        for name in [n for n, m in sys.modules.items() if n in placed or _belongs(n, m, folders)]:
-            del sys.modules[name]
+        for name in {*_own(prefixes), *placed}:
+            sys.modules.pop(name, None)
         sys.modules.update(before_modules)
         for target, name, value in before_names:
             if value is _MISSING:
