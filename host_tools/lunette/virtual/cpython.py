@@ -479,9 +479,8 @@ def _own(folders: tuple[str, ...]) -> list[str]:
         package = name.partition(".")[0]
         if package == "lunette":  # the simulator itself may live next to the HAL
             continue
-        if package in _BOARD_MODULES or package == "glasses":
-            found.append(name)
-        elif (getattr(module, "__file__", None) or "").startswith(folders):
+        own = package in _BOARD_MODULES or package == "glasses"
+        if own or (getattr(module, "__file__", None) or "").startswith(folders):
             found.append(name)
     return found
 
