@@ -63,6 +63,14 @@ class Doze:
         but for the radio."""
         link = self._link
         self._glasses.account()
+        try:
+            return await self._run(link, listening)
+        except BaseException:  # Ctrl-C: nobody else would switch it on again
+            if not link.radio.running:
+                link.start()
+            raise
+
+    async def _run(self, link, listening):
         link.stop()
         if self._free is None:
             self._free = _free()

@@ -14,6 +14,9 @@ class Lead:
         self.clear()
 
     def clear(self):
+        self.gap = 0  # samples that are missing
+        self.gap_at = 0  # after so many of the frames that wait
+        self.passed = 0  # samples that were missing before the oldest of them
         self._first = 0
         self.waiting = 0  # frames in the ring
         self.trimmed = 0  # frames that went
@@ -31,6 +34,21 @@ class Lead:
         self._first = (self._first + frames) % self.room
         self.waiting -= frames
         self.trimmed += frames
+        self.gap_at -= frames
+        if self.gap and self.gap_at <= 0:
+            self.passed += self.gap
+            self.gap = 0
+
+    def miss(self, samples):
+        """So many samples were lost before the next frame. Of several holes that wait the first one is told,
+        as long as all."""
+        if not self.waiting:
+            self.passed += samples
+        elif self.gap:
+            self.gap += samples
+        else:
+            self.gap = samples
+            self.gap_at = self.waiting
 
     def oldest(self):
         """Offset in `ring` of the oldest frame, which leaves it to be kept."""

@@ -19,6 +19,8 @@ from glasses.wakeword import stored
 
 _TICK_MS = 250
 _LOOK_FRAMES = 25  # between two looks at whether it still may
+_RETRY_MS = 30000
+_HOUR = const(57600000)  # samples
 _AGAIN_MS = 500  # after the last who wanted the microphone off
 _LATE_MS = 120  # of the 256 that the driver's ring holds; then steps are left out
 _GATE = const(50)  # frames in one of which there was a voice
@@ -73,6 +75,9 @@ class Listener:
         self._models = ()  # type: tuple[str, ...]
         self._detector = None
         self._lead = None
+        self._again_ms = None  # type: int | None  # when what failed is tried again, if ever
+        self._mine = False  # the microphone is on for this
+        self._base_ms = 0  # ticks_ms of sample 0 of `_samples`
         self._front = None
         self._samples = 0  # since the microphone's start, lost ones too
         self._paused = None  # type: int | None  # ticks_ms of the last `pause`
@@ -109,6 +114,8 @@ class Listener:
         now = time.ticks_ms()
         self._left_ms = max(0, self._left_ms - time.ticks_diff(now, self._looked_ms))
         self._looked_ms = now
+        if self._paused is not None and time.ticks_diff(now, self._paused) >= _AGAIN_MS:
+            self._paused = None
         why = self._why_not()
         if self.on and why:
             self._stop()
@@ -127,15 +134,15 @@ class Listener:
         if not self._settings.wakeword.strip():
             return "the setting wakeword is empty"
         if self._failed and self._wanted == self._choice():
-            return self._failed
+            if self._again_ms is None or time.ticks_diff(self._again_ms, time.ticks_ms()) > 0:
+                return self._failed
+            self._failed = ""
         if self._mic is None:
             return "these glasses have no working microphone"
         if self._voice.muted:
             return "the microphone is muted"
         if self._paused is not None:
-            if time.ticks_diff(time.ticks_ms(), self._paused) < _AGAIN_MS:
-                return self._battery() or self._when() or _WANTED_OFF
-            self._paused = None
+            return self._battery() or self._when() or _WANTED_OFF
         why = self._battery() or self._when()
         if not why and not self.on and self._mic.capturing:
             return _RECORDED
@@ -183,6 +190,9 @@ class Listener:
         """Settings have changed: listen as they say from now on, also for what failed before."""
         self._failed = ""
         self._left_ms = self._use_ms()
+        if not self._settings.wakeword.strip():
+            self._keep_skipped()
+            self._detector = self._lead = None  # their memory is for others now
         if self._detector is None:
             self._wanted = None
         self.pause()
@@ -199,31 +209,45 @@ class Listener:
     def _begin(self):
         """Why not, or ""."""
         try:
-            if self._wanted != self._choice():
+            if self._detector is None or self._wanted != self._choice():
                 self._load()
-            front, coder = self._voice.lend()
-            front.keep_heard()
+            self._front, coder = self._voice.lend()
+            self._front.keep_heard()
             if self._lead is None or self._lead.coder is not coder:
                 self._lead = None
                 self._lead = Lead(coder, self._settings.lead_ms + _TAIL_MS + _MARGIN_MS)
+            self._lead.clear()
+            self._detector.reset()
+            self._samples = 0
+            self._mine = True
             self._mic.start()
-        except (MemoryError, ImportError, OSError, ValueError) as error:
-            self._failed = str(error) or type(error).__name__
-            self._wanted = self._choice()
-            self._detector = self._lead = None
-            self._log.error("wakeword", self._failed)
+            self._base_ms = self._mic.started_ms
+            self.on = True
+        except Exception as error:  # whatever a model may lead to
+            self._give_back()
+            self._fail(error)
             return self._failed
-        self._front = front
-        self._lead.clear()
-        self._detector.reset()
-        self._samples = 0
-        self.on = True
         self._flag.set()
         return ""
 
+    def _fail(self, error):
+        # Memory, or the driver's, may be there later. A model does not get better by itself.
+        passing = isinstance(error, (OSError, MemoryError))
+        self._again_ms = time.ticks_add(time.ticks_ms(), _RETRY_MS) if passing else None
+        self._failed = str(error) or type(error).__name__
+        self._wanted = self._choice()
+        self._detector = self._lead = None
+        self._log.error("wakeword", self._failed)
+
     def _stop(self):
         self.on = False
-        self._mic.stop()
+        self._give_back()
+
+    def _give_back(self):
+        """The microphone off, if it is on for this."""
+        if self._mine:
+            self._mic.stop()
+            self._mine = False
 
     def suspend(self):
         """For the governor, which goes to a state without capture whatever is held."""
@@ -247,7 +271,6 @@ class Listener:
         self._models = ()
         self._detector = self._lead = None
         self._failed = ""
-        self._wanted = self._choice()
         gc.collect()
         chosen = names(self._settings.wakeword)
         for name in missing(self._settings.wakeword):
@@ -274,6 +297,7 @@ class Listener:
             self._adjust(networks[-1])
         self._detector = Detector(networks, gate=_GATE if self._settings.wake_gate else 0)
         self._models = tuple(chosen)
+        self._wanted = self._choice()  # the last of all: Ctrl-C may come at any time
 
     def _adjust(self, network):
         """The cutoff by the sensitivity: half as far from 1 if that is low, a quarter less if it is high."""
@@ -301,6 +325,9 @@ class Listener:
             self.gaps += 1
             lead.clear()  # a lead with a hole would be none
         self._samples += FRAME_SAMPLES
+        if self._samples >= _HOUR:  # before it, or the ticks of it, are no small integers
+            self._samples -= _HOUR
+            self._base_ms = time.ticks_add(self._base_ms, 3600000)
         lead.hold_back(front.pcm)
         self.frames += 1
         if self._detector.run(front.heard, front.voice, late) >= 0:
@@ -313,7 +340,7 @@ class Listener:
         detector = self._detector
         model = self._models[detector.fired]
         self.wakes += 1
-        said = time.ticks_add(self._mic.started_ms, (self._samples - detector.ago) // 16)
+        said = time.ticks_add(self._base_ms, (self._samples - detector.ago) // 16)
         self._log.info("wakeword", "%s, %d" % (model, detector.score))
         phrase = detector.networks[detector.fired].phrase
         self._bus.emit("wake", said, {"model": model, "phrase": phrase, "score": detector.score})
@@ -330,13 +357,16 @@ class Listener:
         if surplus > 0:
             lead.drop(surplus)
         ended = self._samples - self._front.delay - lead.waiting * FRAME_SAMPLES
-        began = time.ticks_add(self._mic.started_ms, ended // 16)
+        began = time.ticks_add(self._base_ms, ended // 16)
         word = {"model": model, "score": detector.score, "ms": time.ticks_diff(said, began)}
         deaf = max(0, _TAIL_MS * 16 - detector.ago) // FRAME_SAMPLES
-        self.on = False  # the microphone runs on
-        if not self._voice.go_on(lead, deaf, word, began):
-            self._mic.stop()
-        self._lead = None  # it is the recording's now
+        # The microphone runs on, and the lead is the recording's: both come back.
+        self.on = False
+        try:
+            if self._voice.go_on(lead, deaf, word, began):
+                self._mine = False
+        finally:
+            self._give_back()
         self._lock("standby")
 
     # ------------------------------------------------------------------------------------------
@@ -351,6 +381,8 @@ class Listener:
 
     async def run(self):
         """The task."""
+        if not self.on:  # else it was restarted in the middle
+            self._give_back()
         while True:
             self.look()
             if not self.on:

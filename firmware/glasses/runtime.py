@@ -21,7 +21,7 @@ from glasses.idle import Idle, depth
 from glasses.journal import largest
 from glasses.link import Link
 from glasses.log import Log
-from glasses.power import Governor
+from glasses.power import LISTENER, Governor
 from glasses.presence import VERSION, Presence
 from glasses.retained import retained
 from glasses.saver import Saver
@@ -239,9 +239,13 @@ class Glasses:
         """Have a wake word listened for, if one is set: others need not have that code in memory."""
         if self.listener is not None or not self.settings.wakeword.strip():
             return
-        from glasses.listener import Listener
+        try:
+            from glasses.listener import Listener
 
-        self.listener = self.voice.listener = Listener(self)
+            self.listener = self.voice.listener = Listener(self)
+        except (ImportError, MemoryError) as error:  # the glasses do without
+            self.log.error("wakeword", "%s: %s" % (type(error).__name__, error))
+            return
         self.watchdog.watch("wakeword", self.listener.progress)
         if self.parts.microphone is not None:
             self.power.manage("listener", "capture", self.listener.suspend, self.listener.wake_up)
@@ -408,7 +412,8 @@ class Glasses:
         return depth(
             wait_ms,
             self.presence.radio.running,
-            self.capturing() or self.earcons.playing,
+            # (Who listens pauses for half a second now and then: too short to arm what wakes the chip.)
+            self.capturing() or self.earcons.playing or self.power.holds(LISTENER),
             self.power.holds("prompt") or self.power.holds("usb") or self.power.holds("grace"),
         )
 

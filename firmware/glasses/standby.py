@@ -34,6 +34,7 @@ class Standby:
         self._fingers = glasses.fingers
         self._voice = glasses.voice
         self._stop_capture = glasses.voice.stop
+        self._end_listening = glasses.recording
         self._parts = glasses.parts
         self._fall = fall
         self._doze = doze
@@ -201,13 +202,20 @@ class Standby:
         if await self._doze.run(listening=True):
             self._use()
             return
-        saved = self._doze.stale and await self._saver.save_all() == 0
-        if saved and self._power.only_listening and not self._off:
+        if not self._doze.stale:
+            return
+        if await self._saver.save_all():
+            self._unsaved_s = (
+                _UNSAVED_S  # with the radio on meanwhile: each time it goes off some memory goes
+            )
+            self._look()
+        if self._power.only_listening and not self._off:
             self._fall("sleep")
 
     async def _switch_off(self):
         self._log.info("power", "off: %s" % self._off)
         self._bus.emit("off", time.ticks_ms(), self._off)
+        self._end_listening()
         self._stop_capture()  # or saving would wait for its end
         if self._link.connected:
             self.let_go("off")

@@ -58,6 +58,8 @@ class Voice:
         self._hands_free = None
         self._voiced = Voiced()
         self._lost_samples = 0
+        self._overruns_before = 0
+        self._saturated_before = 0
         self._early = early
         self._may_capture = may_capture
         self._muted = False
@@ -124,7 +126,8 @@ class Voice:
 
     def _on_release(self, name, t, value):
         # After a hold `hold_end` comes too; a draft that was only a tap ends here.
-        if self._recording is not None and self._recording.draft:
+        recording = self._recording
+        if recording is not None and recording.draft and recording.meta["cause"] == "button":
             self._end(keep=False, t=t)
 
     # --- capture ----------------------------------------------------------------------------
@@ -145,6 +148,7 @@ class Voice:
             self._refuse(why)
             return None
         codec, cleaning, gain_db = self.sound()
+        waiting = None
         try:
             if early is None:
                 self._mic.gain_db = gain_db
@@ -156,30 +160,26 @@ class Voice:
         if early is None:
             try:
                 self._make_ready(codec, cleaning)
+                if until_silence:
+                    self._front.watch_voice()
+                    lead = Lead(self._coder, self._settings.lead_ms)
+                    waiting = hands_free.HandsFree(lead, self._settings.silence_ms)
             except (MemoryError, ImportError, ValueError) as error:
                 self._mic.stop()
                 self._log.error("voice", "%s: %s" % (type(error).__name__, error))
                 self._refuse("no memory, or not all files: " + cleaning + ", " + codec)
                 return None
-        waiting = None
-        if until_silence:
-            self._front.watch_voice()
-            waiting = hands_free.HandsFree(
-                Lead(self._coder, self._settings.lead_ms), self._settings.silence_ms
-            )
-        self._open(cause, t, draft, waiting, self._mic.started_ms)
+        try:
+            self._open(cause, t, draft, waiting, self._mic.started_ms)
+        except BaseException:
+            self._drop(early)
+            self._mic.stop()  # nobody would switch it off
+            raise
         if early is not None:
             self._take_over(early)
         return self._recording
 
     def _open(self, cause, t, draft, waiting, began):
-        self._power.hold("active", "voice")
-        self._stop_at = -1
-        self._samples = 0
-        self._lost_samples = 0
-        self._voiced.reset()
-        self._hands_free = waiting
-        self._began = began
         meta = {
             "codec": self._coder.codec,
             "rate": self._mic.rate,
@@ -190,7 +190,18 @@ class Voice:
         }
         if self._front.cleaning != "off":
             meta["cleaning"] = self._front.cleaning
-        self._recording = recording = self._journal.open("speech", meta, draft)
+        recording = self._journal.open("speech", meta, draft)  # first: it may fail
+        self._power.hold("active", "voice")
+        self._stop_at = -1
+        self._samples = 0
+        self._lost_samples = 0
+        self._voiced.reset()
+        self._hands_free = waiting
+        self._began = began
+        # What a listener has had before is not this recording's.
+        self._overruns_before = self._mic.take_overruns if cause == "wake" else 0
+        self._saturated_before = self._mic.saturated if cause == "wake" else 0
+        self._recording = recording
         self._flag.set()
         return recording
 
@@ -212,7 +223,7 @@ class Voice:
         if why or self._recording is not None:
             self._refuse(why or "a recording is being made")
             return False
-        lead.trimmed = 0
+        lead.trimmed = lead.passed = 0
         waiting = hands_free.HandsFree(lead, self._settings.silence_ms, deaf)
         self._open("wake", began, True, waiting, began).meta["wake"] = word
         self._bus.emit("listening", time.ticks_ms(), True)
@@ -336,7 +347,7 @@ class Voice:
 
     def _outcome(self, recording):
         """What is known at the end of a recording."""
-        end = {"lost": recording.lost, "overruns": self._mic.take_overruns}
+        end = {"lost": recording.lost, "overruns": self._mic.take_overruns - self._overruns_before}
         if self._lost_samples:
             end["missed_ms"] = self._lost_samples * 1000 // self._mic.rate
         if self._front.hears_voice:
@@ -345,7 +356,8 @@ class Voice:
             end["trimmed_ms"] = self._hands_free.lead.trimmed * self._mic.frame_ms
         if self._front.using is not None:
             end["using"] = self._front.using
-        end.update(self._mic.outcome())
+        if self._mic.saturated > self._saturated_before:
+            end["saturated"] = self._mic.saturated - self._saturated_before
         return end
 
     # --- the hot path: allocates nothing --------------------------------------------------------
@@ -390,14 +402,18 @@ class Voice:
         """The first voice: what was said just before it comes first, and time begins there."""
         lead = self._hands_free.lead
         self._samples = (lead.waiting + 1) * FRAME_SAMPLES
-        trimmed_ms = lead.trimmed * self._mic.frame_ms
+        trimmed_ms = lead.trimmed * self._mic.frame_ms + lead.passed * 1000 // self._mic.rate
         self._began = time.ticks_add(self._began, trimmed_ms)
         meta = self._recording.meta
         meta["t"] = time.ticks_add(meta["t"], trimmed_ms)
         if "wake" in meta:
             meta["wake"]["ms"] -= trimmed_ms  # less than 0: who waited that long is recorded without it
-        while lead.waiting:
+        for i in range(lead.waiting):
+            if lead.gap and i == lead.gap_at:
+                self._miss_stored(lead)
             self._store(lead.ring, lead.oldest())
+        if lead.gap:  # just now
+            self._miss_stored(lead)
         self._journal.publish(self._recording)
         self._announce(self._recording, time.ticks_ms())
 
@@ -427,10 +443,15 @@ class Voice:
                 journal.append(self._recording, size)
 
     def _miss(self, samples):
-        # While nobody has spoken only the start moves.
         if self._waiting():
-            self._began = time.ticks_add(self._began, samples * 1000 // self._mic.rate)
+            self._hands_free.lead.miss(samples)
             return
+        self._samples += samples
+        self._lost_samples += samples
+        self._store_gap(samples)
+
+    def _miss_stored(self, lead):
+        samples, lead.gap = lead.gap, 0
         self._samples += samples
         self._lost_samples += samples
         self._store_gap(samples)

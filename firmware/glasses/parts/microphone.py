@@ -255,10 +255,6 @@ class Microphone(CapturePart):
             self._base_us += moved >> 4  # clocks drift; a program that is late for a while does not count
         self._watch_anew()
 
-    def outcome(self):
-        """What the end of a recording is to say of it."""
-        return {"saturated": self.saturated} if self.saturated else {}
-
     def counters(self):
         return {
             "mic.starts": self.starts,
