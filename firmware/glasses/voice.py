@@ -16,6 +16,9 @@ from glasses.lead import Lead
 from glasses.parts.microphone import FRAME_SAMPLES
 from glasses.voiced import Voiced
 
+# What making a recording's stages may raise. AttributeError: somebody at the prompt is just loading a module of
+# theirs, and what runs behind the prompt finds half of it.
+_NOT_READY = (MemoryError, ImportError, ValueError, AttributeError)
 _GAP_BYTES = 3  # of a gap frame: how many samples were lost, little-endian
 _LONGEST_GAP = 0xFFFFFF
 _PROBE_EVERY = 8
@@ -164,7 +167,7 @@ class Voice:
                     self._front.watch_voice()
                     lead = Lead(self._coder, self._settings.lead_ms)
                     waiting = hands_free.HandsFree(lead, self._settings.silence_ms)
-            except (MemoryError, ImportError, ValueError) as error:
+            except _NOT_READY as error:
                 self._mic.stop()
                 self._log.error("voice", "%s: %s" % (type(error).__name__, error))
                 self._refuse("no memory, or not all files: " + cleaning + ", " + codec)
@@ -248,7 +251,9 @@ class Voice:
         codec, cleaning, _ = self.sound()
         try:
             self._make_ready(codec, cleaning)
-        except (MemoryError, ImportError, ValueError) as error:  # told again when somebody wants to speak
+        except AttributeError:
+            pass
+        except _NOT_READY as error:  # told again when somebody wants to speak
             self._log.error("voice", "%s: %s" % (type(error).__name__, error))
 
     def _make_ready(self, codec, cleaning):
