@@ -231,8 +231,9 @@ class Listener:
         return ""
 
     def _fail(self, error):
-        # Memory, or the driver's, may be there later. A model does not get better by itself.
-        passing = isinstance(error, (OSError, MemoryError))
+        # Memory, or the driver's, may be there later, and so may the other half of a module that somebody at
+        # the prompt is just loading. A model does not get better by itself.
+        passing = isinstance(error, (OSError, MemoryError, AttributeError))
         self._again_ms = time.ticks_add(time.ticks_ms(), _RETRY_MS) if passing else None
         self._failed = str(error) or type(error).__name__
         self._wanted = self._choice()

@@ -16,8 +16,8 @@ from glasses.lead import Lead
 from glasses.parts.microphone import FRAME_SAMPLES
 from glasses.voiced import Voiced
 
-# What making a recording's stages may raise. AttributeError: somebody at the prompt is just loading a module of
-# theirs, and what runs behind the prompt finds half of it.
+# What making a recording's stages may raise. AttributeError: somebody at the prompt is just loading a module
+# of theirs, and what runs behind the prompt finds half of it.
 _NOT_READY = (MemoryError, ImportError, ValueError, AttributeError)
 _GAP_BYTES = 3  # of a gap frame: how many samples were lost, little-endian
 _LONGEST_GAP = 0xFFFFFF

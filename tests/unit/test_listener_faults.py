@@ -113,6 +113,21 @@ def test_what_fails_in_passing_is_tried_again(folder: Path) -> None:
     run_world(folder, test)
 
 
+def test_half_a_module_leaves_no_microphone_on(folder: Path) -> None:
+    """Somebody at the prompt loads it, and what runs behind the prompt comes in between."""
+
+    async def test(world: World) -> None:
+        once(world.glasses.voice, "_make_ready", AttributeError("module has no attribute pick"))
+        await world.talk(0.6)
+        await asyncio.sleep(0.5)
+        assert not world.chip.i2s.running(0) and not world.chip.pins.level(LIGHT)
+        assert world.glasses.voice.refused >= 1
+        await world.talk(0.8)
+        await world.complete(1)
+
+    run_world(folder, test)
+
+
 def test_the_recording_counts_what_was_lost_in_it(folder: Path) -> None:
     equip(folder)
 
