@@ -13,7 +13,7 @@ help:
 	@echo "make flash   MicroPython, then the firmware, onto a bare board (BOARD=, PORT=)"
 	@echo "make deploy  the firmware onto a board that runs MicroPython (BOARD=, PORT=)"
 	@echo "make doctor  what is wrong with it (BOARD=, PORT=)"
-	@echo "make test    all tests, in some two minutes"
+	@echo "make test    all tests, in some four minutes"
 	@echo "make thorough  the same, with twice as much of what is random"
 	@echo "make lint    ruff, mypy over host tools and firmware, and the rules of viper kernels"
 	@echo "make scenes  real-time scenes on virtual glasses, a row of numbers for each"
