@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy.signal import correlate
+from sleepy import Night, play
 from world import World
 
 from lunette.virtual.spoken import clip
@@ -57,6 +58,17 @@ async def listens(world: World) -> None:
 def deafen(world: World) -> None:
     """Have the detector compute nothing, for as long as it is: where nothing is said it hears nothing."""
     world.glasses.listener._detector.run = lambda pcm, voice=False, late=False: -1
+
+
+async def alone(night: Night) -> None:
+    """Until nobody needs the radio."""
+    await night.world.until(lambda: not night.world.glasses.presence.radio.running, "the radio is off", 60)
+
+
+def play_night(folder: Path, test: Any, **settings: Any) -> None:
+    """Glasses that listen and sleep, with the times of a real start; nobody is connected."""
+    equip(folder)
+    play(folder, test, settings={"wakeword": "okay_nabu", **settings})
 
 
 async def said(world: World, *parts: str | float, settle: float = SETTLED_S, after: float = 3.0) -> Any:

@@ -3,14 +3,13 @@ they listen for a wake word, too; this one while somebody is recorded."""
 
 
 class Cue:
-    """`led`: a Led, or None on a board without."""
+    """`led`: a Led. The bus keeps it."""
 
     def __init__(self, led, bus):
         self._led = led
-        if led is not None:
-            bus.now("listening", self._on_listening)
-            bus.now("recording", self._on_recording)
-            bus.now("recorded", self._on_recorded)
+        bus.now("listening", self._on_listening)
+        bus.now("recording", self._on_recording)
+        bus.now("recorded", self._on_recorded)
 
     def _on_listening(self, name, t, value):
         # True: the wake word was heard, or a host wants a hands-free recording; else nobody has spoken.

@@ -29,9 +29,7 @@ class FrontEnd:
         self._high_pass = self._activity = None
         self._copy = self._other = None
         self._watching = False  # though nothing is cleaned
-        self.heard = (
-            self.pcm
-        )  # the frame as it was before the cleaning; the same as `pcm` unless `keep_heard`
+        self.heard = self.pcm  # the frame before the cleaning: the same one unless `keep_heard`
         if microphone.channels == 2:
             from glasses.dsp.beam import Beam
 

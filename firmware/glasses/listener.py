@@ -118,7 +118,7 @@ class Listener:
             self._paused = None
         why = self._why_not()
         if self.on and why:
-            self._stop()
+            self.stop()
         elif not self.on and not why:
             why = self._begin()
         # Asleep they would not come back to it.
@@ -141,12 +141,12 @@ class Listener:
             return "these glasses have no working microphone"
         if self._voice.muted:
             return "the microphone is muted"
-        if self._paused is not None:
-            return self._battery() or self._when() or _WANTED_OFF
         why = self._battery() or self._when()
-        if not why and not self.on and self._mic.capturing:
-            return _RECORDED
-        return why
+        if why:
+            return why
+        if self._paused is not None:
+            return _WANTED_OFF
+        return _RECORDED if not self.on and self._mic.capturing else ""
 
     def _battery(self):
         battery = self._glasses.battery
@@ -161,29 +161,30 @@ class Listener:
         parts = self._glasses.parts
         if self._glasses.standby.ending:
             return "they go off"
-        if when == "worn" and (parts.worn is None or not parts.worn.present):
-            return (
-                "they are not worn" if parts.worn is not None else "this board cannot tell whether it is worn"
-            )
-        if when == "charging" and not (
-            parts.plugged or (parts.charger is not None and parts.charger.charging)
-        ):
-            return "they are not charged"
+        if when == "worn":
+            if parts.worn is None:
+                return "this board cannot tell whether it is worn"
+            return "" if parts.worn.present else "they are not worn"
+        if when == "charging":
+            charged = parts.plugged or (parts.charger is not None and parts.charger.charging)
+            return "" if charged else "they are not charged"
         if when == "used" and not self._left_ms:
             return "they were not used for %d min" % self._settings.listen_min
         return ""
 
     @property
     def waits_for_worn(self):
-        """It is to begin when they are put on."""
+        """It is to begin when they are put on, and they can tell."""
         settings = self._settings
-        return settings.listen_when == "worn" and bool(settings.wakeword.strip()) and not self._voice.muted
+        if settings.listen_when != "worn" or self._glasses.parts.worn is None:
+            return False
+        return bool(settings.wakeword.strip()) and not self._voice.muted
 
     def pause(self):
         """Have the microphone off from now on, for half a second at least. Harmless when it is off."""
         self._paused = time.ticks_ms()
         if self.on:
-            self._stop()  # its lock waits for `look`: a press would have the clock go down and up
+            self.stop()  # its lock waits for `look`: a press would have the clock go down and up
             self._flag.set()
 
     def try_again(self):
@@ -240,7 +241,8 @@ class Listener:
         self._detector = self._lead = None
         self._log.error("wakeword", self._failed)
 
-    def _stop(self):
+    def stop(self):
+        """The microphone off now, until the next `look`. Harmless when it is off."""
         self.on = False
         self._give_back()
 
@@ -249,11 +251,6 @@ class Listener:
         if self._mine:
             self._mic.stop()
             self._mine = False
-
-    def suspend(self):
-        """For the governor, which goes to a state without capture whatever is held."""
-        if self.on:
-            self._stop()
 
     def _lock(self, state):
         if state == self._locked:

@@ -12,7 +12,6 @@ from glasses.battery_policy import BatteryPolicy
 from glasses.boots import resume_numbers
 from glasses.bus import Bus
 from glasses.commands import Commands
-from glasses.cue import Cue
 from glasses.doze import Doze
 from glasses.earcons import Earcons
 from glasses.energy import Meter
@@ -173,7 +172,10 @@ class Glasses:
         self.earcons = Earcons(
             parts.speaker or parts.buzzer, self.bus, self.power, self.log, self.settings, self._muted
         )
-        self.cue = Cue(parts.cue, self.bus)
+        if parts.cue is not None:  # others need not load it
+            from glasses.cue import Cue
+
+            Cue(parts.cue, self.bus)
         self.security = Security(
             presence.guard, self.link, self.journal, self.bus, self.log, parts.light, self.recording
         )
@@ -248,7 +250,7 @@ class Glasses:
             return
         self.watchdog.watch("wakeword", self.listener.progress)
         if self.parts.microphone is not None:
-            self.power.manage("listener", "capture", self.listener.suspend, self.listener.wake_up)
+            self.power.manage("listener", "capture", self.listener.stop, self.listener.wake_up)
         self._services["wakeword"] = self.listener.run
         if self.running:
             self._dead.append("wakeword")  # `main` starts it
@@ -492,14 +494,11 @@ class Glasses:
         return pins
 
     def wakes_when_worn(self):
-        """Asleep, they are to wake when they are put on."""
-        worn = self.parts.worn
-        return (
-            worn is not None
-            and not worn.present
-            and self.listener is not None
-            and self.listener.waits_for_worn
-        )
+        """Asleep, they are to wake when they are put on: not while they are worn."""
+        return self._waits_for_worn() and not self.parts.worn.present
+
+    def _waits_for_worn(self):
+        return self.listener is not None and self.listener.waits_for_worn
 
     def _notes(self):
         """What the next start must know."""
@@ -516,8 +515,8 @@ class Glasses:
             notes["muted"] = True
         if self.listener is not None:
             notes["listen_s"] = self.listener.left_s
-            if self.parts.worn is not None and self.listener.waits_for_worn:
-                notes["worn"] = True
+        if self._waits_for_worn():
+            notes["worn"] = True
         if self.battery is not None:
             try:
                 notes["percent"] = self.battery.percent()

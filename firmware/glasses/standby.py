@@ -205,9 +205,8 @@ class Standby:
         if not self._doze.stale:
             return
         if await self._saver.save_all():
-            self._unsaved_s = (
-                _UNSAVED_S  # with the radio on meanwhile: each time it goes off some memory goes
-            )
+            # With the radio on meanwhile: each time it goes off some memory goes.
+            self._unsaved_s = _UNSAVED_S
             self._look()
         if self._power.only_listening and not self._off:
             self._fall("sleep")

@@ -7,11 +7,8 @@ Its rows replace those of the same names in out/bench.json, others stay.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import importlib
-import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,16 +24,15 @@ from lunette.wakeword import engine, tflite_model
 from lunette.wakeword.packaged import Source
 from lunette.wakeword.reference import Reference
 
-from . import emulated, heap32, wakeword_exact, webassembly
+from . import emulated, heap32, program, wakeword_exact, webassembly
 from .kernels import _CORE_HZ, _PER_CYCLE
 from .machine_code import ARCHS, Function, functions
-from .rows import Row, failed
+from .rows import Row
 from .table import Display
 from .wakeword_clips import LEAD_S, TAIL_S
 from .wakeword_exact import features_here, features_there, inputs, models
 
 Inputs = np.ndarray[Any, np.dtype[np.int8]]
-OUT = paths.ROOT / "out" / "bench.json"
 _ROUNDS = 15
 _INSTRUCTIONS, _TIME, _MEMORY, _SHARE = "<= 10", "<= 1.3", f"<= {75 * 1024}", "<= 20"
 _FIRMWARE = paths.FIRMWARE / "glasses" / "wakeword"
@@ -271,45 +267,15 @@ def _inexact(row: Row) -> bool:
     return row.ok is False and row.goal in (wakeword_exact.GOAL, None)
 
 
-def _merge(rows: list[Row], path: Path) -> None:
-    entries = [row.as_json() for row in rows]
-    names = {entry["name"] for entry in entries}
-    if path.exists():
-        entries = [one for one in json.loads(path.read_text()) if one["name"] not in names] + entries
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps(entries, indent=1) + "\n")
-    os.replace(new, path)
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.bench.wakeword", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of: {', '.join(_PARTS)}")
-    parser.add_argument("--out", type=Path, default=OUT, help="where the rows go (%(default)s)")
-    options = parser.parse_args()
-    unknown = [name for name in options.parts if name not in _PARTS]
-    if unknown:
-        parser.error(f"no part {unknown[0]!r}; there are: {', '.join(_PARTS)}")
-    display, rows = Display(), []
+    names, out = program.options("tests.bench.wakeword", __doc__ or "", "part", _PARTS)
+    display = Display()
     began = time.monotonic()
     display.head()
-    for name in options.parts or _PARTS:
-        with display.measuring(name):
-            try:
-                for row in _PARTS[name]():
-                    rows.append(row)
-                    display.show(row)
-            except Exception as error:
-                rows.append(failed(name, error))
-                display.show(rows[-1])
-    _merge(rows, options.out)
-    missed = sum(row.ok is False for row in rows)
-    judged = sum(row.ok is not None for row in rows)
-    took = time.monotonic() - began
+    rows = program.run(_PARTS, names, display)
+    program.write(rows, out, keep=True)
     exact = not any(map(_inexact, rows))
-    display.say(f"{len(rows)} rows, {judged - missed} of {judged} goals met, {took:.0f} s: {options.out}")
+    display.say(program.summary(rows, began, out))
     display.say("exact" if exact else "not exact: see the rows whose goal is 0")
     return 0 if exact else 1
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from listening import QUESTION, WORD, deafen, equip, listens, said
-from sleepy import Night, play
+from listening import QUESTION, WORD, alone, deafen, equip, listens, play_night, said
+from sleepy import Night
 from test_voice import wav
 from world import LIGHT, World, run_world
 
@@ -226,20 +226,15 @@ def test_switched_off_in_settings_its_memory_is_free(folder: Path) -> None:
     run_world(folder, test)
 
 
-def night(folder: Path, test: Any, **settings: Any) -> None:
-    equip(folder)
-    play(folder, test, settings={"wakeword": "okay_nabu", **settings})
-
-
-async def alone(night: Night) -> None:
+async def deaf_and_alone(night: Night) -> None:
     await listens(night.world)
     deafen(night.world)
-    await night.world.until(lambda: not night.world.glasses.presence.radio.running, "the radio is off", 60)
+    await alone(night)
 
 
 def test_a_full_flash_and_a_fresh_start_that_is_due(folder: Path) -> None:
     async def test(night: Night) -> None:
-        await alone(night)
+        await deaf_and_alone(night)
         glasses = night.world.glasses
 
         async def full() -> int:
@@ -255,24 +250,24 @@ def test_a_full_flash_and_a_fresh_start_that_is_due(folder: Path) -> None:
         assert len(stops) <= 2, "Bluetooth is not switched off and on"
         assert night.recording and glasses.presence.radio.running
 
-    night(folder, test)
+    play_night(folder, test)
 
 
 def test_no_light_sleep_in_a_pause(folder: Path) -> None:
     async def test(night: Night) -> None:
-        await alone(night)
+        await deaf_and_alone(night)
         glasses = night.world.glasses
         for _ in range(10):
             glasses.recording()
             await asyncio.sleep(0.1)
             assert glasses._depth(40) == "idle" and not glasses.presence.radio.running
 
-    night(folder, test)
+    play_night(folder, test)
 
 
 def test_an_interrupted_doze_leaves_bluetooth_on(folder: Path) -> None:
     async def test(night: Night) -> None:
-        await alone(night)
+        await deaf_and_alone(night)
         glasses = night.world.glasses
         glasses._tasks["standby"].cancel()
         await asyncio.sleep(0.1)
@@ -280,4 +275,4 @@ def test_an_interrupted_doze_leaves_bluetooth_on(folder: Path) -> None:
         glasses._dead.append("standby")
         await asyncio.sleep(1)
 
-    night(folder, test)
+    play_night(folder, test)

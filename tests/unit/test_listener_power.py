@@ -6,24 +6,13 @@ import asyncio
 import itertools
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from listening import QUESTION, WORD, deafen, equip, listens, said
+from listening import QUESTION, WORD, alone, deafen, listens, play_night, said
 from sleepy import SHORT, Night, play
 from world import LIGHT, virtual_board
 
 WORN = virtual_board().PARTS["worn"]["pin"]
-
-
-def night(folder: Path, test: Any, *, board: Any = None, listen: bool = False, **settings: Any) -> None:
-    equip(folder)
-    play(folder, test, board=board, listen=listen, settings={"wakeword": "okay_nabu", **settings})
-
-
-async def alone(night: Night) -> None:
-    """Until nobody needs the radio."""
-    await night.world.until(lambda: not night.world.glasses.presence.radio.running, "the radio is off", 60)
 
 
 def test_the_radio_is_off_between_beacons(folder: Path) -> None:
@@ -49,7 +38,7 @@ def test_the_radio_is_off_between_beacons(folder: Path) -> None:
         radio, cpu = (table[name] - before[name] for name in ("radio", "cpu"))
         assert 0 < radio < 0.04 * cpu
 
-    night(folder, test)
+    play_night(folder, test)
 
 
 def test_a_word_switches_the_radio_on_and_the_question_arrives(folder: Path) -> None:
@@ -66,7 +55,7 @@ def test_a_word_switches_the_radio_on_and_the_question_arrives(folder: Path) -> 
         assert recording.meta["cause"] == "wake" and recording.crc_ok and recording.lost == 0
         assert not world.glasses.journal.waiting()
 
-    night(folder, test, linger_s=3)
+    play_night(folder, test, linger_s=3)
 
 
 def test_without_beacons_the_radio_stays_off_until_a_press(folder: Path) -> None:
@@ -80,7 +69,7 @@ def test_without_beacons_the_radio_stays_off_until_a_press(folder: Path) -> None
         await night.world.tap()
         await night.world.until(lambda: night.world.glasses.presence.radio.running, "the radio is on", 1)
 
-    night(folder, test, reach_s=0)
+    play_night(folder, test, reach_s=0)
 
 
 def test_what_waits_is_saved_meanwhile(folder: Path) -> None:
@@ -94,7 +83,7 @@ def test_what_waits_is_saved_meanwhile(folder: Path) -> None:
         await alone(night)
         assert not night.asleep
 
-    night(folder, test)
+    play_night(folder, test)
 
 
 def test_whoever_has_the_microphone_off_does_not_send_them_to_sleep(folder: Path) -> None:
@@ -108,7 +97,7 @@ def test_whoever_has_the_microphone_off_does_not_send_them_to_sleep(folder: Path
             assert not night.recording and not night.asleep
         await listens(world)
 
-    night(folder, test)
+    play_night(folder, test)
 
 
 def test_muted_they_sleep(folder: Path) -> None:
@@ -118,7 +107,7 @@ def test_muted_they_sleep(folder: Path) -> None:
         await night.sleep()
         assert not night.recording and not night.world.chip.pins.level(LIGHT)
 
-    night(folder, test)
+    play_night(folder, test)
 
 
 def test_a_fresh_start_after_many_beacons_listens_again(folder: Path) -> None:
@@ -137,7 +126,7 @@ def test_a_fresh_start_after_many_beacons_listens_again(folder: Path) -> None:
         await alone(night)
         assert world.glasses.power.state == "listening"
 
-    night(folder, test)
+    play_night(folder, test)
 
 
 def test_a_fresh_start_is_no_use(folder: Path) -> None:
@@ -163,7 +152,7 @@ def test_a_fresh_start_is_no_use(folder: Path) -> None:
         await asyncio.sleep(30)
         assert not night.recording
 
-    night(folder, test, listen_when="used", listen_min=1)
+    play_night(folder, test, listen_when="used", listen_min=1)
 
 
 @pytest.mark.parametrize("sleep", ["deep", "light"])
@@ -190,7 +179,7 @@ def test_being_put_on_wakes_them_to_listen(folder: Path, sleep: str) -> None:
             await world.until(lambda: night.asleep or not night.recording, "they stop", 5)
             await world.until(sleeps, "they sleep", 30)
 
-    night(folder, test, listen_when="worn", sleep=sleep)
+    play_night(folder, test, listen_when="worn", sleep=sleep)
 
 
 def test_worn_and_muted_they_sleep_on(folder: Path) -> None:
@@ -203,7 +192,7 @@ def test_worn_and_muted_they_sleep_on(folder: Path) -> None:
         assert not night.recording and night.asleep
         assert sum(1 for _, phase in night.phases if phase == "awake") <= 21, "a beacon every 10 s, no more"
 
-    night(folder, test, listen_when="worn")
+    play_night(folder, test, listen_when="worn")
 
 
 def test_worn_with_nothing_to_listen_for_they_sleep_on(folder: Path) -> None:
@@ -214,7 +203,7 @@ def test_worn_with_nothing_to_listen_for_they_sleep_on(folder: Path) -> None:
         await asyncio.sleep(200)
         assert sum(1 for _, phase in night.phases if phase == "awake") <= 21, "a beacon every 10 s, no more"
 
-    night(folder, test, listen_when="worn")
+    play_night(folder, test, listen_when="worn")
 
 
 def test_other_glasses_do_not_wake_when_they_are_put_on(folder: Path) -> None:
